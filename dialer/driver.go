@@ -1,0 +1,90 @@
+// Package dialer places calls: an Engine calls A, then B, and bridges them,
+// over legs that a Driver makes.
+package dialer
+
+import (
+	"context"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// LegID names a leg on the network it is made on. The engine chooses it, so
+// that a leg can be found again after a restart: call id, role and try.
+type LegID string
+
+// Originate is a leg to be made.
+type Originate struct {
+	ID        LegID
+	Call      scheduler.CallID
+	Task      scheduler.TaskID
+	Attempt   int
+	Role      scheduler.Role
+	Number    scheduler.Number
+	Caller    scheduler.CallerID
+	Variables map[string]string
+	// Partner is the answered leg that this one will be bridged to; "" for A.
+	Partner LegID
+}
+
+// EventKind is what happens to a leg.
+type EventKind int
+
+// The events of a leg, in the only order they may come: Ringing and
+// EarlyMedia at most once each, Answered at most once, Ended exactly once, last.
+const (
+	Ringing EventKind = iota + 1
+	EarlyMedia
+	Answered
+	Ended
+)
+
+// Event is told by a driver of a leg it accepted.
+type Event struct {
+	Kind EventKind
+	At   time.Time
+	End  End // of Ended
+}
+
+// End is why a leg ended.
+type End struct {
+	Disposition scheduler.Disposition // Answered if it was
+	Q850        int                   // ITU-T Q.850 cause; 0: not told
+	SIP         int                   // final response code; 0: none
+	Native      string                // the peer's own word, raw
+	By          scheduler.Party
+}
+
+// Driver makes legs on one kind of network. Its methods may be called from
+// many goroutines. Originate promises: with an error nothing was signalled and
+// no event comes; without one the leg's events come in order, one at a time,
+// and end with exactly one Ended, whatever happens. A cancelled ctx hangs up
+// every leg that was originated under it.
+type Driver interface {
+	// Originate starts a leg and returns at once; events tells what becomes of
+	// it and must not block.
+	Originate(ctx context.Context, o Originate, events func(Event)) error
+	// Ringback plays ringing tone to an answered leg, or stops it.
+	Ringback(ctx context.Context, leg LegID, on bool) error
+	// Bridge lets two answered legs hear each other.
+	Bridge(ctx context.Context, a, b LegID) error
+	// Hangup ends a leg, answered or not; its Ended still comes. A leg that is
+	// gone already is no error.
+	Hangup(ctx context.Context, leg LegID, reason HangupReason) error
+	// Health is nil if the network can be reached now.
+	Health(ctx context.Context) error
+	// Close ends every leg and waits for what it started.
+	Close(ctx context.Context) error
+}
+
+// HangupReason is why the engine ends a leg: it becomes the Reason header of a
+// CANCEL or BYE (RFC 3326).
+type HangupReason int
+
+// The reasons.
+const (
+	HangupNormal    HangupReason = iota // Q.850 16
+	HangupTimeout                       // it rang for too long: no answer
+	HangupElsewhere                     // another leg answered: Q.850 26
+	HangupCancel                        // a client or our own stop ended the call
+)

@@ -1,0 +1,109 @@
+package scheduler
+
+import "time"
+
+// MaxStarts is the most tasks that one claim starts.
+const MaxStarts = 500
+
+// Ready is a locked queue, as admission sees it.
+type Ready struct {
+	Queue   Queue
+	Runtime Runtime
+	Head    []Head // its first due tasks, by due time, then id
+}
+
+// Head is a due task at the head of its queue.
+type Head struct {
+	Task     TaskID
+	Due      time.Time
+	Deadline time.Time // zero: none
+	Blocked  bool      // its extension may not call
+}
+
+// Verdict is what admission decides for a queue.
+type Verdict struct {
+	Queue  QueueID
+	Start  []TaskID // in order
+	Finish []Drop   // tasks that can never start
+	Hold   Hold     // the hold to be kept; zero: none
+}
+
+// Drop is a task that ends without an attempt.
+type Drop struct {
+	Task    TaskID
+	Comment string
+}
+
+// Comments of tasks that end without an attempt.
+const (
+	CommentExpired   = "expired"
+	CommentCancelled = "cancelled"
+	CommentBlocked   = "extension blocked"
+)
+
+// Plan decides which tasks start at now, at most room of them, which can never
+// start, and what holds each queue. Room is dealt to the queues one start at a
+// time in turn, so that no queue takes it all. Every rule of admission lives
+// here; order within a queue never changes.
+func Plan(ready []Ready, room int, now time.Time) []Verdict {
+	verdicts := make([]Verdict, len(ready))
+	next := make([]int, len(ready)) // first head of each queue not yet decided
+	for i, r := range ready {
+		verdicts[i].Queue = r.Queue.ID
+		if r.Runtime.Hold.Until.After(now) {
+			verdicts[i].Hold = r.Runtime.Hold
+		}
+	}
+	for room > 0 {
+		before := room
+		for i := range ready {
+			if room == 0 {
+				break
+			}
+			if startNext(&ready[i], &verdicts[i], &next[i], now) {
+				room--
+			}
+		}
+		if room == before {
+			break
+		}
+	}
+	return verdicts
+}
+
+// startNext starts the queue's next task if it may, dropping those before it
+// that never can.
+func startNext(r *Ready, v *Verdict, next *int, now time.Time) bool {
+	if !r.Queue.On || !r.Queue.DeletedAt.IsZero() || v.Hold.Until.After(now) {
+		return false
+	}
+	for *next < len(r.Head) {
+		h := r.Head[*next]
+		if h.Due.After(now) {
+			return false
+		}
+		if comment := h.never(now); comment != "" {
+			v.Finish = append(v.Finish, Drop{Task: h.Task, Comment: comment})
+			*next++
+			continue
+		}
+		if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {
+			return false
+		}
+		v.Start = append(v.Start, h.Task)
+		*next++
+		return true
+	}
+	return false
+}
+
+// never returns why the task can never start, or "".
+func (h Head) never(now time.Time) string {
+	switch {
+	case !h.Deadline.IsZero() && !now.Before(h.Deadline):
+		return CommentExpired
+	case h.Blocked:
+		return CommentBlocked
+	}
+	return ""
+}

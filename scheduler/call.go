@@ -1,0 +1,189 @@
+package scheduler
+
+import "time"
+
+// Role is which side of a call a leg is.
+type Role string
+
+// The two sides.
+const (
+	LegA Role = "a"
+	LegB Role = "b"
+)
+
+// CallerID is what a leg is shown of its caller; empty fields leave it to the
+// trunk.
+type CallerID struct {
+	Name   string
+	Number string
+}
+
+// Call is one attempt as a dialer is given it.
+type Call struct {
+	ID          CallID
+	Client      ClientID
+	Queue       QueueID
+	Task        TaskID
+	Attempt     int      // from 1
+	A           []Number // rung at the same time; the first is the task's own
+	B           Number
+	CallerA     CallerID // shown to A
+	CallerB     CallerID // shown to B
+	Ring        time.Duration
+	MaxDuration time.Duration // from the bridge
+	Variables   map[string]string
+}
+
+// Leg is one side of a call as the CDR keeps it. Times that did not happen are
+// zero.
+type Leg struct {
+	Role        Role        `json:"role"`
+	Try         int         `json:"try"` // from 1; more on another trunk
+	Number      string      `json:"number"`
+	Trunk       string      `json:"trunk,omitempty"`
+	StartedAt   time.Time   `json:"started_at"`
+	RangAt      time.Time   `json:"rang_at,omitzero"`
+	AnsweredAt  time.Time   `json:"answered_at,omitzero"`
+	EndedAt     time.Time   `json:"ended_at,omitzero"`
+	Disposition Disposition `json:"disposition"`
+	Q850        int         `json:"q850,omitempty"`
+	SIP         int         `json:"sip,omitempty"`
+	Native      string      `json:"native,omitempty"` // the peer's own word, raw
+	By          Party       `json:"by,omitempty"`
+	Lost        bool        `json:"lost,omitempty"` // a fork another leg beat
+}
+
+// PDD is the post-dial delay: from the request to the first ringing signal;
+// zero if it never rang.
+func (l Leg) PDD() time.Duration {
+	if l.RangAt.IsZero() {
+		return 0
+	}
+	return l.RangAt.Sub(l.StartedAt)
+}
+
+// Party is who ended a leg.
+type Party string
+
+// The parties.
+const (
+	ByPeer Party = "peer"
+	ByUs   Party = "us"
+)
+
+// Cut is why a call was ended from outside it.
+type Cut string
+
+// The outside ends.
+const (
+	CutNone     Cut = ""
+	CutAPI      Cut = "api"      // a client asked for it
+	CutShutdown Cut = "shutdown" // the process stops
+	CutFenced   Cut = "fenced"   // another node owns the task now
+)
+
+// Outcome is the end of an attempt.
+type Outcome struct {
+	Legs      []Leg
+	BridgedAt time.Time // zero: never bridged
+	EndedAt   time.Time
+	Cut       Cut
+	Simulated bool // no network was involved
+}
+
+// Reached reports whether A answered.
+func (o Outcome) Reached() bool {
+	for _, l := range o.Legs {
+		if l.Role == LegA && !l.AnsweredAt.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Free reports whether nothing was signalled, so that the attempt does not
+// count. A number that no trunk takes is not free: trying again cannot help.
+func (o Outcome) Free() bool {
+	for _, l := range o.Legs {
+		if l.Disposition != LocalError {
+			return false
+		}
+	}
+	return true
+}
+
+// precedence is what an attempt takes when every fork of a side fails.
+var precedence = []Disposition{
+	UserBusy, NoAnswer, Rejected, Absent, Congestion, Failed, InvalidNumber, NoRoute, LocalError, Cancelled,
+}
+
+// Decider returns the leg that decided an attempt that was not bridged: the
+// last of B's if A was reached, else the best of A's. ok is false without one.
+func (o Outcome) Decider() (leg Leg, ok bool) {
+	role := LegA
+	if o.Reached() {
+		role = LegB
+	}
+	// A retried leg is judged by its last try: tries follow one another.
+	last := map[string]Leg{}
+	for _, l := range o.Legs {
+		if l.Role == role && l.Try >= last[l.Number].Try {
+			last[l.Number] = l
+		}
+	}
+	for _, d := range precedence {
+		for _, l := range o.Legs {
+			if l.Role == role && l.Disposition == d && last[l.Number].Try == l.Try {
+				return l, true
+			}
+		}
+	}
+	if role == LegB { // A hung up before B was dialled
+		for _, l := range o.Legs {
+			if !l.AnsweredAt.IsZero() {
+				return l, true
+			}
+		}
+	}
+	return Leg{}, false
+}
+
+// winner returns the leg of a role that was answered and kept.
+func (o Outcome) winner(role Role) (Leg, bool) {
+	for _, l := range o.Legs {
+		if l.Role == role && !l.AnsweredAt.IsZero() && !l.Lost {
+			return l, true
+		}
+	}
+	return Leg{}, false
+}
+
+// Comment says why an attempt that was not bridged failed, in the words of
+// finish_comment: "b_number no_answer".
+func (o Outcome) Comment() string {
+	switch o.Cut {
+	case CutAPI:
+		return CommentCancelled
+	case CutShutdown:
+		return CommentCut
+	case CutNone, CutFenced:
+	}
+	leg, ok := o.Decider()
+	switch {
+	case !ok:
+		return string(LocalError)
+	case leg.Disposition == LocalError && leg.Role == LegA:
+		return string(LocalError)
+	case leg.Role == LegA && o.Reached():
+		return "a_number hung up"
+	case leg.Role == LegB && leg.Disposition == Cancelled:
+		return "a_number hung up"
+	}
+	return string(leg.Role) + "_number " + string(leg.Disposition)
+}
+
+// final reports whether trying again cannot help.
+func (o Outcome) final() bool {
+	leg, ok := o.Decider()
+	return ok && leg.Disposition.Final()
+}

@@ -1,0 +1,267 @@
+package scheduler
+
+import "time"
+
+// Step names a transition.
+type Step string
+
+// The steps of a task's life.
+const (
+	StepStart   Step = "start"   // waiting → executed
+	StepConnect Step = "connect" // executed, bridged
+	StepEnd     Step = "end"     // executed → delayed or finished
+	StepRelease Step = "release" // executed → as it was before Start
+	StepLose    Step = "lose"    // executed → delayed or finished, its node gone
+	StepCancel  Step = "cancel"  // waiting → finished; executed: asks the owner
+	StepDrop    Step = "drop"    // waiting → finished, without an attempt
+)
+
+// Comments of tasks whose call was cut short.
+const (
+	CommentLost = "attempt lost"
+	CommentCut  = "cut at shutdown"
+)
+
+// Transition is one step of a task's life: the task as it becomes, what must
+// still be true of its row, and what is to be written with it. Nothing else
+// changes a task's status.
+type Transition struct {
+	Step    Step
+	Task    Task    // as it becomes
+	From    Guard   // what the row must still say
+	Attempt Attempt // inserted by start, deleted by release, else updated; see HasAttempt
+	Events  []Event
+	Slot    int       // change of the queue's Running: +1, 0 or -1
+	At      time.Time // when it happened
+}
+
+// Guard is what a row must still say for a transition to be written.
+type Guard struct {
+	Status Status
+	CallID CallID // of the attempt under way; "" while waiting
+	Node   string
+	Epoch  int64
+}
+
+// HasAttempt reports whether the transition writes an attempt row.
+func (t Transition) HasAttempt() bool { return t.Attempt.CallID != "" }
+
+// begin returns a transition of the task as it stands.
+func (t Task) begin(step Step, now time.Time) Transition {
+	tr := Transition{Step: step, Task: t, At: now}
+	tr.From.Status = t.Status
+	if t.Status == Executed {
+		tr.From = Guard{Status: Executed, CallID: t.CallID, Node: t.Node, Epoch: t.Epoch}
+	}
+	tr.Task.UpdatedAt = now
+	return tr
+}
+
+// owe adds an event, if the task has a URL for it.
+func (tr *Transition) owe(kind EventKind) {
+	url := tr.Task.url(kind)
+	if url == "" {
+		return
+	}
+	tr.Task.EventSeq++
+	tr.Events = append(tr.Events, Event{Kind: kind, At: tr.At, Sequence: tr.Task.EventSeq, URL: url})
+}
+
+// seal gives every event the task as it became.
+func (tr Transition) seal() Transition {
+	for i := range tr.Events {
+		tr.Events[i].Task = tr.Task
+	}
+	return tr
+}
+
+// finish ends the task.
+func (tr *Transition) finish(result Result, comment string) {
+	t := &tr.Task
+	t.Status, t.Result, t.Comment, t.ReadyAt = Finished, result, comment, time.Time{}
+	t.Node, t.Epoch, t.CancelRequested = "", 0, false
+	tr.owe(EventAfter)
+}
+
+// wait sends the task back to wait until at.
+func (tr *Transition) wait(status Status, at time.Time) {
+	t := &tr.Task
+	t.Status, t.ReadyAt, t.Node, t.Epoch = status, at, "", 0
+}
+
+// Start begins an attempt of a waiting task on a node. The before-event is
+// owed once an attempt number, also when an attempt of that number was
+// released before.
+func (t Task) Start(now time.Time, id CallID, node string, epoch int64) Transition {
+	tr := t.begin(StepStart, now)
+	n := &tr.Task
+	n.Status, n.ReadyAt = Executed, time.Time{}
+	n.PrevCallID, n.CallID, n.Node, n.Epoch, n.BridgedAt = t.CallID, id, node, epoch, time.Time{}
+	n.Attempts++
+	tr.Slot = 1
+	tr.Attempt = n.attempt(now)
+	if n.Attempts > n.Announced {
+		n.Announced = n.Attempts
+		if n.Attempts == 1 {
+			tr.owe(EventBefore)
+		} else {
+			tr.owe(EventBeforeAgain)
+		}
+	}
+	return tr.seal()
+}
+
+// attempt returns the row of the attempt under way. When it started is written
+// once, by Start.
+func (t Task) attempt(started time.Time) Attempt {
+	return Attempt{
+		CallID: t.CallID, ClientID: t.ClientID, QueueID: t.QueueID, TaskID: t.ID, ExtensionID: t.ExtensionID,
+		Number: t.Attempts, Node: t.Node, From: t.ANumber, To: t.BNumber, StartedAt: started, Variables: t.Variables,
+	}
+}
+
+// Connect records that A and B were bridged at now. The task stays executed.
+func (t Task) Connect(now time.Time) Transition {
+	tr := t.begin(StepConnect, now)
+	tr.connect(now)
+	tr.Attempt = Attempt{CallID: t.CallID, BridgedAt: now}
+	return tr.seal()
+}
+
+func (tr *Transition) connect(at time.Time) {
+	tr.Task.BridgedAt, tr.Task.Reached = at, true
+	tr.owe(EventSuccess)
+}
+
+// End records the outcome of the attempt under way. now is when the pause
+// before the next attempt begins. An attempt for which nothing was signalled,
+// or that our own stop cut before A answered, is released instead.
+func (t Task) End(o Outcome, now time.Time) Transition {
+	if o.BridgedAt.IsZero() && t.BridgedAt.IsZero() {
+		if o.Cut == CutShutdown && !o.Reached() || o.Cut == CutNone && o.Free() {
+			return t.Release(now)
+		}
+	}
+	tr := t.begin(StepEnd, now)
+	tr.Slot = -1
+	tr.Attempt = t.attempt(time.Time{})
+	tr.Attempt.close(o)
+	n := &tr.Task
+	n.Releases, n.FreeSince = 0, time.Time{}
+	if o.BridgedAt.IsZero() {
+		tr.endUnbridged(o, now)
+		return tr.seal()
+	}
+	if t.BridgedAt.IsZero() {
+		tr.connect(o.BridgedAt)
+	}
+	n.spend(true)
+	comment := ""
+	switch o.Cut {
+	case CutAPI:
+		comment = CommentCancelled
+	case CutShutdown:
+		comment = CommentCut
+	case CutNone, CutFenced:
+	}
+	tr.finish(Success, comment)
+	return tr.seal()
+}
+
+func (tr *Transition) endUnbridged(o Outcome, now time.Time) {
+	pause, again := tr.Task.spend(o.Reached())
+	if o.Cut == CutAPI || o.final() || !again {
+		tr.finish(Failure, o.Comment())
+		return
+	}
+	tr.retry(now.Add(pause))
+}
+
+// retry makes the task wait for its next attempt, or ends it if that would
+// begin after its deadline.
+func (tr *Transition) retry(at time.Time) {
+	if d := tr.Task.Deadline; !d.IsZero() && !at.Before(d) {
+		tr.finish(Failure, CommentExpired)
+		return
+	}
+	tr.wait(Delayed, at)
+}
+
+// Release takes back an attempt for which nothing was signalled: its number
+// stays for the next one. It tries again after a growing pause; after a day of
+// it, a task without a deadline fails.
+func (t Task) Release(now time.Time) Transition {
+	tr := t.begin(StepRelease, now)
+	tr.Slot = -1
+	tr.Attempt = Attempt{CallID: t.CallID}
+	n := &tr.Task
+	n.Attempts--
+	n.CallID = t.PrevCallID
+	n.Releases++
+	if n.FreeSince.IsZero() {
+		n.FreeSince = now
+	}
+	switch {
+	case t.CancelRequested:
+		tr.finish(Failure, CommentCancelled)
+	case n.Deadline.IsZero() && now.Sub(n.FreeSince) >= freeLimit:
+		tr.finish(Failure, string(LocalError))
+	default:
+		status := Scheduled
+		if n.Attempts > 0 {
+			status = Delayed
+		}
+		tr.wait(status, now.Add(freePause(n.Releases)))
+	}
+	return tr.seal()
+}
+
+// Lose ends an attempt whose node is gone. One that was bridged finished the
+// task; one that was not counts as a try. A cancel that was asked for is
+// honoured.
+func (t Task) Lose(now time.Time) Transition {
+	tr := t.begin(StepLose, now)
+	tr.Slot = -1
+	tr.Attempt = t.attempt(time.Time{})
+	tr.Attempt.BridgedAt, tr.Attempt.EndedAt = t.BridgedAt, now
+	tr.Attempt.Result, tr.Attempt.HangupBy = CallFailed, InternalCancel
+	tr.Attempt.HangupCause = CauseName(CauseTemporary)
+	if !t.BridgedAt.IsZero() {
+		tr.Attempt.Result = CallBridged
+		tr.Task.spend(true)
+		tr.finish(Success, CommentLost)
+		return tr.seal()
+	}
+	pause, again := tr.Task.spend(false)
+	switch {
+	case t.CancelRequested:
+		tr.finish(Failure, CommentCancelled)
+	case !again:
+		tr.finish(Failure, CommentLost)
+	default:
+		tr.retry(now.Add(pause))
+	}
+	return tr.seal()
+}
+
+// Cancel finishes a waiting task; of an executed one it asks the owner to hang
+// up. A finished task stays as it is: ok is false.
+func (t Task) Cancel(now time.Time) (tr Transition, ok bool) {
+	tr = t.begin(StepCancel, now)
+	switch t.Status {
+	case Finished:
+		return Transition{}, false
+	case Executed:
+		tr.Task.CancelRequested = true
+	default:
+		tr.finish(Failure, CommentCancelled)
+	}
+	return tr.seal(), true
+}
+
+// Drop finishes a waiting task that can never start, and says why.
+func (t Task) Drop(now time.Time, comment string) Transition {
+	tr := t.begin(StepDrop, now)
+	tr.finish(Failure, comment)
+	return tr.seal()
+}

@@ -1,0 +1,64 @@
+package scheduler
+
+import "time"
+
+// Account is a paying party. The master has no Parent.
+type Account struct {
+	ID          AccountID `gorm:"primaryKey"`
+	ParentID    *AccountID
+	CompanyName string
+	Email       string
+	TimeZone    string    // IANA
+	CreatedAt   time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+}
+
+// User is a person of an account who may sign in.
+type User struct {
+	ID           UserID `gorm:"primaryKey"`
+	AccountID    AccountID
+	Username     string    // unique, case-sensitive
+	PasswordHash string    // argon2id, PHC string format
+	CreatedAt    time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+}
+
+// Client is an API consumer of an account.
+type Client struct {
+	ID         ClientID `gorm:"primaryKey"`
+	AccountID  AccountID
+	UserID     UserID // for whom it acts on the admin API
+	Name       string
+	SecretHash string    // argon2id, PHC string format
+	CreatedAt  time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+}
+
+// Extension is the originator of record and payer of calls; not a number that
+// rings.
+type Extension struct {
+	ID           ExtensionID `gorm:"primaryKey"`
+	ClientID     ClientID
+	Name         string
+	Label        string
+	Blocked      bool
+	CallerIDName string
+	ANI          string    `gorm:"column:ani"` // default caller number
+	CreatedAt    time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+	DeletedAt    time.Time `gorm:"serializer:instant"` // zero: live
+}
+
+// Token is an access token or a refresh token (RFC 6749), kept only as the
+// SHA-256 of what was handed out. It acts for a client, or for a user.
+type Token struct {
+	Hash      []byte    `gorm:"primaryKey"`
+	Refresh   bool      // a refresh token
+	ClientID  *ClientID // acts as that client
+	UserID    *UserID   // acts as that user
+	ExpiresAt time.Time `gorm:"serializer:instant"`
+	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+}
+
+// Principal is whom a request acts for.
+type Principal struct {
+	User    User    // the user, or the client's user
+	Account Account // of that user
+	Client  *Client // nil for a user's token
+}

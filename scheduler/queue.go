@@ -1,0 +1,67 @@
+package scheduler
+
+import "time"
+
+// Queue is the resource that paces tasks (wire: task_scheduler).
+type Queue struct {
+	ID        QueueID `gorm:"primaryKey"`
+	ClientID  ClientID
+	Name      string
+	Comment   string
+	On        bool
+	Limit     int       // tasks executed at one time over all nodes; 0: no limit
+	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+	DeletedAt time.Time `gorm:"serializer:instant"` // zero: live
+}
+
+// Runtime is the part of a queue that moves with its calls. It is changed
+// only under its row's lock.
+type Runtime struct {
+	QueueID QueueID `gorm:"primaryKey"`
+	Running int     // tasks executed now
+	Hold    Hold    `gorm:"embedded;embeddedPrefix:hold_"`
+	// WakeAt is a lower bound of the next moment when something of the queue
+	// may start; zero: nothing can until something is written. See Wake.
+	WakeAt time.Time `gorm:"serializer:instant"`
+}
+
+// TableName names the table for gorm.
+func (Runtime) TableName() string { return "queue_runtime" }
+
+// Gate is a reason why a due task may not start.
+type Gate string
+
+// The gates of this release.
+const (
+	GateOff        Gate = "scheduler_off"
+	GateNotDue     Gate = "not_due"
+	GateConcurrent Gate = "concurrent"
+	GateDialer     Gate = "dialer"
+)
+
+// Hold keeps a queue from starting anything until a time. Only gates that
+// open by time hold; a full queue is woken by what ends.
+type Hold struct {
+	Gate   Gate
+	Until  time.Time `gorm:"serializer:instant"` // zero: no hold
+	Detail string
+}
+
+// Wake returns the next moment when something of the queue may start, the
+// zero time if nothing can: the queue is off, full or empty. first is when its
+// first waiting task is due, zero if none waits. Every writer of a runtime row
+// calls it under the row's lock: too early costs an empty look, too late loses
+// a task.
+func (r Runtime) Wake(q Queue, first time.Time) time.Time {
+	if !q.On || !q.DeletedAt.IsZero() || first.IsZero() || q.Limit > 0 && r.Running >= q.Limit {
+		return time.Time{}
+	}
+	return later(first, r.Hold.Until)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
