@@ -11,14 +11,22 @@ import (
 
 // Identifiers. GUIDs are lower-case and hyphenated (RFC 9562, section 4); the
 // others are row numbers, ascending in the order of creation.
+
 type (
-	AccountID   string // GUID of a paying party
-	UserID      string // GUID of a person of an account
-	ClientID    string // GUID of an API consumer; every tenant query is bound to it
-	QueueID     int64  // wire: scheduler_id
-	TaskID      int64
+	// AccountID is the GUID of a paying party.
+	AccountID string
+	// UserID is the GUID of a person of an account.
+	UserID string
+	// ClientID is the GUID of an API consumer; every tenant query is bound to it.
+	ClientID string
+	// QueueID is the row number of a queue (wire: scheduler_id).
+	QueueID int64
+	// TaskID is the row number of a task.
+	TaskID int64
+	// ExtensionID is the row number of an extension.
 	ExtensionID int64
-	DeliveryID  int64
+	// DeliveryID is the row number of an event owed to a URL.
+	DeliveryID int64
 )
 
 // CallID identifies one attempt: 32 lower-case hex digits. It is made before
