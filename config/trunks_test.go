@@ -1,0 +1,74 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestTrunks(t *testing.T) {
+	file := `
+dialer: trunks
+webhook_allow_cidrs: [10.0.0.0/8, 192.168.0.0/16]
+trunks:
+  - name: carrier
+    driver: sip
+    prefixes: ["+39", "+44"]
+    endpoint: "sip:{number}@sip.example.net:5060;transport=udp"
+    listen: "0.0.0.0:5060"
+    advertise: 192.0.2.1
+    rtp_ports: "20000-29999"
+    codecs: [PCMU]
+    max_channels: 200
+  - name: desk
+    driver: sim
+    internal: true
+`
+	cfg, err := load(t, true, nil, nil, map[string]string{"ringback.yaml": file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp 0.0.0.0:5060 192.0.2.1 20000 29999 [PCMU]} {desk sim [] true 0    0 0 []}]`
+	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
+		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	sip := "trunks:\n  - {name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h', "
+	tests := map[string]struct{ file, want string }{
+		"an unknown key":               {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
+		"a key that stands twice":      {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
+		"a key of a later release":     {"keep_calls: 1d", "ringback.yaml:1 keep_calls: is not supported yet"},
+		"a value of the wrong shape":   {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
+		"a bad value":                  {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
+		"no mapping":                   {"- a", "must be a mapping"},
+		"no YAML":                      {"a: [", "ringback.yaml: line 1: did not find expected node content"},
+		"trunks that are no list":      {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
+		"a trunk that is no mapping":   {"trunks: [3]", "must be a mapping"},
+		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
+		"a key not yet obeyed":         {sip + "register: true}", "trunks[0].register: is not supported yet"},
+		"a driver not yet there":       {"trunks: [{name: a, driver: ari}]", "trunks[0].driver: ari is not supported yet"},
+		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: ':0', endpoint: 'sip:{number}@h;transport=tls'}]", "transport=tls is not supported yet"},
+		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
+		"a trunk without a driver":     {"trunks: [{name: a}]", "trunks[0].driver: is required"},
+		"a sip trunk without endpoint": {"trunks: [{name: a, driver: sip, listen: ':0'}]", "trunks[0].endpoint: is required"},
+		"a sip trunk without listen":   {"trunks: [{name: a, driver: sip, endpoint: 'sip:{number}@h'}]", "trunks[0].listen: is required"},
+		"an endpoint without a number": {"trunks: [{name: a, driver: sip, listen: ':0', endpoint: 'sip:h'}]", "with the number in it"},
+		"two trunks of one name":       {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
+		"a sip key of a sim trunk":     {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
+		"a prefix without plus":        {sip + "prefixes: [39]}", `"39" must be + and`},
+		"too few ports":                {sip + "rtp_ports: 20000-20001}", "at least four ports"},
+		"a codec we do not speak":      {sip + "codecs: [OPUS]}", `"OPUS" must be PCMA or PCMU`},
+		"a host name to advertise":     {sip + "advertise: example.net}", "must be an IP address"},
+		"a secret given twice":         {"secret_key: x\nsecret_key_file: y", "secret_key: is given twice"},
+	}
+	for claim, test := range tests {
+		t.Run(claim, func(t *testing.T) {
+			_, err := load(t, true, nil, map[string]string{"RINGBACK_DIALER": "sim"}, map[string]string{"ringback.yaml": test.file})
+			if !strings.Contains(fmt.Sprint(err), test.want) {
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
