@@ -81,7 +81,7 @@ func readRoot(path string, doc *yaml.Node, faults *Faults) yamlFile {
 
 func isNotYet(key string) bool {
 	for _, name := range notYet {
-		if strings.ToLower(name) == key {
+		if strings.EqualFold(name, key) {
 			return true
 		}
 	}

@@ -1,0 +1,44 @@
+# What can be done with this repository. `make help` tells it.
+
+GO       ?= go
+BIN      := bin/ringback
+TOOLS    := $(CURDIR)/.tools
+LINT     := $(TOOLS)/golangci-lint
+LINT_VERSION := v2.15.0
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint bench e2e clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/ringback
+	$(GO) build -trimpath -o $(BIN) ./cmd/ringback
+
+run: build ## build, then start the demonstration: SQLite, simulated carrier, made-up tasks
+	@exec $(BIN) demo
+
+test: ## run every test, on SQLite and on PostgreSQL; installs what is missing where it may
+	$(GO) test -timeout 15m ./...
+
+race: ## run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
+
+lint: $(LINT)-$(LINT_VERSION) ## check format, vet and lint
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt'd:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(LINT)-$(LINT_VERSION) run ./...
+
+$(LINT)-$(LINT_VERSION):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(LINT) $@
+
+bench: ## measure, beside River on the same PostgreSQL; figures go to docs/benchmarks.md
+	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+e2e: build ## run the conversations with the real program alone
+	$(GO) test -count=1 -timeout 15m ./cmd/...
+
+clean: ## remove what was built
+	rm -rf bin .tools
