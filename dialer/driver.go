@@ -10,12 +10,16 @@ import (
 )
 
 // LegID names a leg on the network it is made on. The engine chooses it, so
-// that a leg can be found again after a restart: call id, role and try.
+// that a leg can be found again after a restart: call id, role, place among the
+// numbers of that role and, from the second trunk on, the try. A rings at
+// <call>-a1, its extended numbers at -a2, -a3, …, B at -b1; a second try of
+// the first is -a1.2.
 type LegID string
 
 // Originate is a leg to be made.
 type Originate struct {
 	ID        LegID
+	Trunk     string // the name of the trunk it goes by, for drivers that serve several
 	Call      scheduler.CallID
 	Task      scheduler.TaskID
 	Attempt   int
@@ -62,16 +66,21 @@ type End struct {
 // every leg that was originated under it.
 type Driver interface {
 	// Originate starts a leg and returns at once; events tells what becomes of
-	// it and must not block.
+	// it, maybe before Originate has returned. It does not block and does not
+	// call the driver. After Close every Originate is refused with an error.
 	Originate(ctx context.Context, o Originate, events func(Event)) error
-	// Ringback plays ringing tone to an answered leg, or stops it.
+	// Ringback plays ringing tone to an answered leg, or stops it. Early media
+	// of a leg with a Partner is the driver's to pass on in its place.
 	Ringback(ctx context.Context, leg LegID, on bool) error
 	// Bridge lets two answered legs hear each other.
 	Bridge(ctx context.Context, a, b LegID) error
 	// Hangup ends a leg, answered or not; its Ended still comes. A leg that is
-	// gone already is no error.
+	// gone already is no error. A leg that was not answered ends as NoAnswer
+	// after HangupTimeout and as Cancelled after any other reason, unless the
+	// peer's own refusal was faster; an answer that was faster is told first.
 	Hangup(ctx context.Context, leg LegID, reason HangupReason) error
-	// Health is nil if the network can be reached now.
+	// Health is nil if the network can be reached now, as far as the driver
+	// knows already: it does not wait for the network.
 	Health(ctx context.Context) error
 	// Close ends every leg and waits for what it started.
 	Close(ctx context.Context) error

@@ -82,6 +82,12 @@ const (
 	CutFenced   Cut = "fenced"   // another node owns the task now
 )
 
+// CutError is the cause (context.Cause) of a cancelled context of a call: it
+// says why the call is cut.
+type CutError struct{ Cut Cut }
+
+func (e CutError) Error() string { return "call is cut: " + string(e.Cut) }
+
 // Outcome is the end of an attempt.
 type Outcome struct {
 	Legs      []Leg
