@@ -24,10 +24,12 @@ const (
 )
 
 // Fault is one thing wrong with a request. Field is a path of Go field names,
-// such as Tasks[3].TryCount; each dialect of the API spells it its own way.
+// such as Tasks[3].TryCount; each dialect of the API spells it its own way. A
+// name that is the client's own stands in it in quotes: Variables."vip".
 type Fault struct {
 	Field   string
 	Message string // "must be between 1 and 50", without the field
+	Status  string // wire status where it differs from the kind's own
 }
 
 // Error is an error of a known kind.
@@ -72,13 +74,24 @@ func (f *Faults) Add(field, format string, args ...any) {
 }
 
 // Err returns the faults as an error of kind Invalid, or nil if there are none.
+// It has a status of its own if all faults have the same one.
 func (f Faults) Err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	return &Error{Kind: Invalid, Faults: f}
+	status := f[0].Status
+	for _, fault := range f {
+		if fault.Status != status {
+			status = ""
+		}
+	}
+	return &Error{Kind: Invalid, Status: status, Faults: f}
 }
 
 // ErrFenced is returned by writes of a node whose epoch is no longer its own:
 // another process took over what it was doing. Nothing was written.
 var ErrFenced = errors.New("node is fenced: another process took over its epoch")
+
+// ErrData marks a write that the database refuses for the values in it:
+// writing them again cannot help.
+var ErrData = errors.New("the database refuses a row")

@@ -25,14 +25,14 @@ const CountLimit = 10_000
 // TaskFilter selects tasks of a queue; zero fields select all. From is
 // inclusive, To exclusive.
 type TaskFilter struct {
-	Statuses             []Status // also the derived ones
-	Result               Result
-	Name                 string
-	A, B                 string // as given, or E.164
-	ExternalID           string
+	Statuses               []Status // also the derived ones
+	Result                 Result
+	Name                   string
+	A, B                   string // as given, or E.164
+	ExternalID             string
 	CreatedFrom, CreatedTo time.Time
-	StartFrom, StartTo   time.Time
-	UpdatedSince         time.Time
+	StartFrom, StartTo     time.Time
+	UpdatedSince           time.Time
 }
 
 // CallFilter selects calls of a client's history; zero fields select all.

@@ -259,6 +259,33 @@ func (t Task) Cancel(now time.Time) (tr Transition, ok bool) {
 	return tr.seal(), true
 }
 
+// Cancelled is the transition of a task that would wait again, though a client
+// asked to cancel it while its call was up.
+func (tr Transition) Cancelled() Transition {
+	tr.Events = nil
+	tr.finish(Failure, CommentCancelled)
+	return tr.seal()
+}
+
+// Refused is the transition of an attempt whose end the database refuses to
+// write for the values in it: the task fails, without them. ok is false for a
+// step that the next one makes good.
+func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
+	if tr.From.Status != Executed || tr.Slot == 0 {
+		return Transition{}, false
+	}
+	t := tr.Task
+	t.Status, t.CallID, t.Node, t.Epoch = Executed, tr.From.CallID, tr.From.Node, tr.From.Epoch
+	t.Result, t.Comment, t.EventSeq = "", "", t.EventSeq-len(tr.Events)
+	refused = t.begin(StepEnd, now)
+	refused.Slot = tr.Slot
+	refused.Attempt = Attempt{
+		CallID: t.CallID, EndedAt: now, Result: CallFailed, HangupBy: InternalCancel, HangupCause: CauseName(CauseTemporary),
+	}
+	refused.finish(Failure, string(LocalError))
+	return refused.seal(), true
+}
+
 // Drop finishes a waiting task that can never start, and says why.
 func (t Task) Drop(now time.Time, comment string) Transition {
 	tr := t.begin(StepDrop, now)

@@ -8,8 +8,8 @@ type Queue struct {
 	ClientID  ClientID
 	Name      string
 	Comment   string
-	On        bool
-	Limit     int       // tasks executed at one time over all nodes; 0: no limit
+	On        bool      `gorm:"column:is_on"`
+	Limit     int       `gorm:"column:concurrent_limit"` // tasks executed at one time over all nodes; 0: no limit
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 	DeletedAt time.Time `gorm:"serializer:instant"` // zero: live
 }

@@ -1,0 +1,37 @@
+package scheduler
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// clockTrust is the round trip beyond which a measurement says too little.
+const clockTrust = 20 * time.Millisecond
+
+// Clock is the node's clock: the process's, moved to agree with the
+// database's, so that all nodes mean the same moment. The zero Clock is the
+// process's own.
+type Clock struct {
+	offset atomic.Int64 // nanoseconds
+}
+
+// Now is the time by the database's clock, as far as it was measured. It keeps
+// the monotonic reading of time.Now.
+func (c *Clock) Now() time.Time {
+	return time.Now().Add(time.Duration(c.offset.Load()))
+}
+
+// Measure asks the database for its time and keeps the offset to it, unless
+// the answer took too long to be worth anything.
+func (c *Clock) Measure(ctx context.Context, ask func(context.Context) (time.Time, error)) error {
+	began := time.Now()
+	theirs, err := ask(ctx)
+	if err != nil {
+		return err
+	}
+	if trip := time.Since(began); trip <= clockTrust {
+		c.offset.Store(int64(theirs.Sub(began.Add(trip / 2))))
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// On PostgreSQL ids come first, in order, so that the answer keeps the order
+// of the request; SQLite's one writer makes them as it goes.
+const takeTaskIDs = `SELECT nextval('tasks_id_seq') FROM generate_series(1, $1)`
+
+const lastTaskID = `SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0)`
+
+var insertTasks = statement{
+	postgres: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
+		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, updated_at)
+	SELECT id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
+		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id::uuid, queue_id, created_at
+	FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+		$9::smallint[], $10::integer[], $11::smallint[], $12::integer[], $13::text[], $14::text[], $15::text[], $16::text[],
+		$17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::jsonb[], $21::text[], $22::timestamptz[],
+		$23::timestamptz[], $24::text[], $25::bigint[])
+		AS u(id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
+		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id)`,
+	sqlite: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
+		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, updated_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+		$23, $24, $25, $23)`,
+}
+
+// A live task, or one finished in the last 30 days, keeps its external id.
+var insertExternalIDs = statement{
+	postgres: `INSERT INTO external_ids (task_id, queue_id, external_id, created_at)
+	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[])
+	ON CONFLICT DO NOTHING RETURNING task_id`,
+	sqlite: `INSERT INTO external_ids (task_id, queue_id, external_id, created_at) VALUES ($1, $2, $3, $4)
+	ON CONFLICT DO NOTHING`,
+}
+
+// AddTasks stores tasks of one queue, all or none, and returns them with their
+// ids, in order. An external id that another task has is a Conflict that names
+// that task.
+func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error) {
+	if len(tasks) == 0 {
+		return nil, nil
+	}
+	added := make([]scheduler.Task, len(tasks))
+	copy(added, tasks)
+	for i := range added {
+		added[i].ClientID, added[i].QueueID = client, queue
+	}
+	err := s.write(ctx, func(t *tx) error {
+		if err := t.number(added); err != nil {
+			return err
+		}
+		b, err := taskBatch(added)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(insertTasks, b); err != nil {
+			return err
+		}
+		if err := t.claimExternalIDs(added); err != nil {
+			return err
+		}
+		// New rows are nobody's yet, so the queue's row may come after them: it
+		// is held for the shortest time.
+		locked, err := t.lockQueues([]scheduler.QueueID{queue})
+		if err != nil {
+			return err
+		}
+		if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
+			return noQueue(queue)
+		}
+		return t.saveRuntimes(locked)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return added, nil
+}
+
+func noQueue(id scheduler.QueueID) error {
+	return scheduler.Errorf(scheduler.NotFound, "there is no task scheduler %d", id)
+}
+
+// number gives the tasks their ids, ascending in their order.
+func (t *tx) number(tasks []scheduler.Task) error {
+	if t.postgres == nil {
+		ids, err := collect(t, lastTaskID, nil, func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+		if err != nil {
+			return err
+		}
+		for i := range tasks {
+			tasks[i].ID = ids[0] + scheduler.TaskID(i) + 1
+		}
+		return nil
+	}
+	ids, err := collect(t, takeTaskIDs, []any{len(tasks)},
+		func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+	if err != nil {
+		return err
+	}
+	for i := range tasks {
+		tasks[i].ID = ids[i]
+	}
+	return nil
+}
+
+func taskBatch(tasks []scheduler.Task) (batch, error) {
+	type T = scheduler.Task
+	params, err := jsonCol(tasks, "{}", func(t *T) any { return t.Params })
+	if err != nil {
+		return batch{}, err
+	}
+	variables, err := jsonCol(tasks, "{}", func(t *T) any { return t.Variables })
+	if err != nil {
+		return batch{}, err
+	}
+	return batch{n: len(tasks), columns: []column{
+		col(tasks, func(t *T) int64 { return int64(t.ID) }),
+		col(tasks, func(t *T) int64 { return int64(t.ExtensionID) }),
+		col(tasks, func(t *T) string { return t.ExternalID }),
+		col(tasks, func(t *T) string { return t.Name }),
+		col(tasks, func(t *T) string { return t.ANumber }),
+		col(tasks, func(t *T) string { return t.ANumberE164 }),
+		col(tasks, func(t *T) string { return t.BNumber }),
+		col(tasks, func(t *T) string { return t.BNumberE164 }),
+		col(tasks, func(t *T) int { return t.TryCount }),
+		col(tasks, func(t *T) int { return t.TryPause }),
+		col(tasks, func(t *T) int { return t.TryCountCaller }),
+		col(tasks, func(t *T) int { return t.TryPauseCaller }),
+		col(tasks, func(t *T) string { return t.URLBefore }),
+		col(tasks, func(t *T) string { return t.URLBeforeAgain }),
+		col(tasks, func(t *T) string { return t.URLSuccess }),
+		col(tasks, func(t *T) string { return t.URLAfter }),
+		timeCol(tasks, func(t *T) time.Time { return t.StartAt }),
+		timeCol(tasks, func(t *T) time.Time { return t.Deadline }),
+		params,
+		variables,
+		col(tasks, func(t *T) string { return string(t.Status) }),
+		timeCol(tasks, func(t *T) time.Time { return t.ReadyAt }),
+		timeCol(tasks, func(t *T) time.Time { return t.CreatedAt }),
+		col(tasks, func(t *T) string { return string(t.ClientID) }),
+		col(tasks, func(t *T) int64 { return int64(t.QueueID) }),
+	}}, nil
+}
+
+// claimExternalIDs takes the external ids of the tasks that have one.
+func (t *tx) claimExternalIDs(tasks []scheduler.Task) error {
+	type T = scheduler.Task
+	var named []T
+	var index []int
+	for i, task := range tasks {
+		if task.ExternalID != "" {
+			named, index = append(named, task), append(index, i)
+		}
+	}
+	taken, err := t.matched(insertExternalIDs, batch{n: len(named), columns: []column{
+		col(named, func(t *T) int64 { return int64(t.ID) }),
+		col(named, func(t *T) int64 { return int64(t.QueueID) }),
+		col(named, func(t *T) string { return t.ExternalID }),
+		timeCol(named, func(t *T) time.Time { return t.CreatedAt }),
+	}})
+	if err != nil {
+		return err
+	}
+	for i, ok := range taken {
+		if !ok {
+			return t.duplicate(named[i], index[i])
+		}
+	}
+	return nil
+}
+
+// duplicate tells which task has the external id already.
+func (t *tx) duplicate(task scheduler.Task, index int) error {
+	const holder = `SELECT task_id FROM external_ids WHERE queue_id = $1 AND external_id = $2`
+	ids, err := collect(t, holder, []any{int64(task.QueueID), task.ExternalID},
+		func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("external id %q vanished", task.ExternalID)
+	}
+	return scheduler.Errorf(scheduler.Conflict, "tasks[%d].external_id %q belongs to task %d already", index, task.ExternalID, ids[0])
+}

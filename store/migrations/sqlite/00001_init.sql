@@ -1,0 +1,241 @@
+-- +goose Up
+
+-- A lease per process. A write that carries an epoch is fenced by this row.
+CREATE TABLE nodes (
+    id         text        PRIMARY KEY CHECK (id <> ''),
+    epoch      integer      NOT NULL CHECK (epoch > 0),
+    expires_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE accounts (
+    id           text        PRIMARY KEY,
+    parent_id    text        REFERENCES accounts (id),
+    company_name text        NOT NULL DEFAULT '',
+    email        text        NOT NULL DEFAULT '',
+    time_zone    text        NOT NULL DEFAULT 'UTC',
+    created_at   TIMESTAMP NOT NULL
+);
+CREATE INDEX accounts_parent ON accounts (parent_id);
+
+CREATE TABLE users (
+    id            text        PRIMARY KEY,
+    account_id    text        NOT NULL REFERENCES accounts (id),
+    username      text        NOT NULL UNIQUE CHECK (username <> ''),
+    password_hash text        NOT NULL,
+    created_at    TIMESTAMP NOT NULL,
+    UNIQUE (account_id, id)
+);
+
+CREATE TABLE clients (
+    id          text        PRIMARY KEY,
+    account_id  text        NOT NULL REFERENCES accounts (id),
+    user_id     text        NOT NULL,
+    name        text        NOT NULL CHECK (name <> ''),
+    secret_hash text        NOT NULL,
+    created_at  TIMESTAMP NOT NULL,
+    FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id)
+);
+CREATE INDEX clients_account ON clients (account_id, id);
+
+CREATE TABLE tokens (
+    hash       blob       PRIMARY KEY CHECK (length(hash) = 32),
+    refresh    boolean     NOT NULL,
+    client_id  text        REFERENCES clients (id),
+    user_id    text        REFERENCES users (id),
+    expires_at TIMESTAMP NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    CHECK ((client_id IS NULL) <> (user_id IS NULL))
+);
+CREATE INDEX tokens_expiry ON tokens (expires_at);
+
+CREATE TABLE webhook_secrets (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id  text        NOT NULL REFERENCES clients (id),
+    key_id     text        NOT NULL, -- of the key that seals it
+    sealed     blob       NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    expires_at TIMESTAMP           -- NULL: the current one
+);
+CREATE INDEX webhook_secrets_client ON webhook_secrets (client_id, id);
+
+CREATE TABLE extensions (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id      text        NOT NULL REFERENCES clients (id),
+    name           text        NOT NULL DEFAULT '',
+    label          text        NOT NULL DEFAULT '',
+    blocked        boolean     NOT NULL DEFAULT false,
+    caller_id_name text        NOT NULL DEFAULT '',
+    ani            text        NOT NULL DEFAULT '',
+    created_at     TIMESTAMP NOT NULL,
+    deleted_at     TIMESTAMP,
+    UNIQUE (client_id, id)
+);
+
+CREATE TABLE queues (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id        text        NOT NULL REFERENCES clients (id),
+    name             text        NOT NULL CHECK (name <> ''),
+    comment          text        NOT NULL DEFAULT '',
+    is_on            boolean     NOT NULL DEFAULT false,
+    concurrent_limit integer     NOT NULL DEFAULT 0 CHECK (concurrent_limit >= 0),
+    created_at       TIMESTAMP NOT NULL,
+    deleted_at       TIMESTAMP,
+    UNIQUE (client_id, id)
+);
+
+-- The part of a queue that moves with its calls: hot and narrow.
+CREATE TABLE queue_runtime (
+    queue_id    integer      PRIMARY KEY REFERENCES queues (id),
+    running     integer     NOT NULL DEFAULT 0 CHECK (running >= 0),
+    hold_gate   text        NOT NULL DEFAULT '',
+    hold_until  TIMESTAMP,
+    hold_detail text        NOT NULL DEFAULT '',
+    wake_at     TIMESTAMP,
+    CHECK ((hold_until IS NULL) = (hold_gate = ''))
+);
+CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
+
+CREATE TABLE tasks (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id        text        NOT NULL,
+    queue_id         integer      NOT NULL,
+    extension_id     integer      NOT NULL,
+    external_id      text        NOT NULL DEFAULT '',
+    name             text        NOT NULL DEFAULT '',
+    a_number         text        NOT NULL CHECK (a_number <> ''),
+    a_number_e164    text        NOT NULL DEFAULT '',
+    b_number         text        NOT NULL CHECK (b_number <> ''),
+    b_number_e164    text        NOT NULL DEFAULT '',
+    try_count        integer    NOT NULL CHECK (try_count BETWEEN 1 AND 50),
+    try_pause        integer     NOT NULL CHECK (try_pause BETWEEN 0 AND 864000),
+    try_count_caller integer    NOT NULL CHECK (try_count_caller BETWEEN 0 AND 50),
+    try_pause_caller integer     NOT NULL CHECK (try_pause_caller BETWEEN 0 AND 864000),
+    url_before       text        NOT NULL DEFAULT '',
+    url_before_again text        NOT NULL DEFAULT '',
+    url_success      text        NOT NULL DEFAULT '',
+    url_after        text        NOT NULL DEFAULT '',
+    start_at         TIMESTAMP NOT NULL,
+    deadline         TIMESTAMP,
+    params           text        NOT NULL DEFAULT '{}',
+    variables        text        NOT NULL DEFAULT '{}',
+    status           text        NOT NULL CHECK (status IN ('scheduled', 'executed', 'delayed', 'finished')),
+    result           text        NOT NULL DEFAULT '' CHECK (result IN ('', 'success', 'failed')),
+    comment          text        NOT NULL DEFAULT '',
+    ready_at         TIMESTAMP,
+    attempts         integer     NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    announced        integer     NOT NULL DEFAULT 0,
+    tries_spent      integer     NOT NULL DEFAULT 0,
+    caller_spent     integer     NOT NULL DEFAULT 0,
+    reached          boolean     NOT NULL DEFAULT false,
+    releases         integer     NOT NULL DEFAULT 0,
+    free_since       TIMESTAMP,
+    event_seq        integer     NOT NULL DEFAULT 0,
+    call_id          text        NOT NULL DEFAULT '',
+    prev_call_id     text        NOT NULL DEFAULT '',
+    node             text        NOT NULL DEFAULT '',
+    epoch            integer      NOT NULL DEFAULT 0,
+    bridged_at       TIMESTAMP,
+    cancel_requested boolean     NOT NULL DEFAULT false,
+    created_at       TIMESTAMP NOT NULL,
+    updated_at       TIMESTAMP NOT NULL,
+    CHECK ((status IN ('scheduled', 'delayed')) = (ready_at IS NOT NULL)),
+    CHECK ((status = 'executed') = (node <> '')),
+    CHECK ((status = 'finished') = (result <> '')),
+    CHECK (status <> 'executed' OR call_id <> ''),
+    FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id),
+    FOREIGN KEY (client_id, extension_id) REFERENCES extensions (client_id, id)
+);
+CREATE INDEX tasks_ready ON tasks (queue_id, ready_at, id) WHERE ready_at IS NOT NULL;
+CREATE INDEX tasks_executed ON tasks (node) WHERE status = 'executed';
+CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND ready_at IS NOT NULL;
+CREATE INDEX tasks_queue ON tasks (queue_id, id);
+
+CREATE TABLE external_ids (
+    queue_id    integer      NOT NULL REFERENCES queues (id),
+    external_id text        NOT NULL CHECK (external_id <> ''),
+    task_id     integer      NOT NULL,
+    created_at  TIMESTAMP NOT NULL,
+    PRIMARY KEY (queue_id, external_id)
+);
+CREATE INDEX external_ids_age ON external_ids (created_at);
+
+-- One row per dialling, live or ended; ended it is the CDR. It outlives its task.
+CREATE TABLE attempts (
+    call_id      text        PRIMARY KEY,
+    client_id    text        NOT NULL,
+    queue_id     integer      NOT NULL,
+    task_id      integer      NOT NULL,
+    extension_id integer      NOT NULL,
+    number       integer     NOT NULL CHECK (number > 0),
+    node         text        NOT NULL,
+    a_number     text        NOT NULL,
+    b_number     text        NOT NULL,
+    started_at   TIMESTAMP NOT NULL,
+    answered_at  TIMESTAMP,
+    bridged_at   TIMESTAMP,
+    ended_at     TIMESTAMP,
+    result       text        NOT NULL DEFAULT '',
+    hangup_cause text        NOT NULL DEFAULT '',
+    hangup_by    text        NOT NULL DEFAULT '',
+    simulated    boolean     NOT NULL DEFAULT false,
+    legs         text        NOT NULL DEFAULT '[]',
+    variables    text        NOT NULL DEFAULT '{}',
+    CHECK ((ended_at IS NULL) = (result = '')),
+    FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id)
+);
+CREATE INDEX attempts_history ON attempts (client_id, started_at, call_id);
+CREATE INDEX attempts_task ON attempts (task_id, number);
+
+-- The outbox: one row per event and URL, written with what makes it true.
+CREATE TABLE deliveries (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id   text        NOT NULL REFERENCES clients (id),
+    task_id     integer      NOT NULL,
+    event_id    text        NOT NULL,
+    kind        text        NOT NULL CHECK (kind IN ('before', 'before_again', 'success', 'after')),
+    attempt     integer     NOT NULL,
+    sequence    integer     NOT NULL CHECK (sequence > 0),
+    origin      text        NOT NULL, -- scheme, host and port: what order and isolation are kept for
+    url         text        NOT NULL,
+    body        blob       NOT NULL,
+    state       text        NOT NULL CHECK (state IN ('ready', 'held', 'delivered', 'dead', 'expired')),
+    tries       integer     NOT NULL DEFAULT 0,
+    next_at     TIMESTAMP NOT NULL, -- ready: when to try; held: when it waits no longer
+    expires_at  TIMESTAMP,          -- before-events alone go stale
+    lease_token text        NOT NULL DEFAULT '',
+    lease_until TIMESTAMP,
+    created_at  TIMESTAMP NOT NULL,
+    ended_at    TIMESTAMP,
+    UNIQUE (task_id, kind, attempt)
+);
+CREATE INDEX deliveries_ready ON deliveries (next_at, id) WHERE state = 'ready';
+CREATE INDEX deliveries_held ON deliveries (next_at, id) WHERE state = 'held';
+CREATE INDEX deliveries_order ON deliveries (task_id, sequence) WHERE state IN ('ready', 'held');
+
+CREATE TABLE delivery_tries (
+    delivery_id integer      NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    number      integer     NOT NULL CHECK (number > 0),
+    at          TIMESTAMP NOT NULL,
+    took_us     integer      NOT NULL,
+    remote      text        NOT NULL DEFAULT '',
+    status      integer     NOT NULL DEFAULT 0,
+    error       text        NOT NULL DEFAULT '',
+    response    blob       NOT NULL DEFAULT x'',
+    PRIMARY KEY (delivery_id, number)
+);
+
+-- +goose Down
+DROP TABLE delivery_tries;
+DROP TABLE deliveries;
+DROP TABLE attempts;
+DROP TABLE external_ids;
+DROP TABLE tasks;
+DROP TABLE queue_runtime;
+DROP TABLE queues;
+DROP TABLE extensions;
+DROP TABLE webhook_secrets;
+DROP TABLE tokens;
+DROP TABLE clients;
+DROP TABLE users;
+DROP TABLE accounts;
+DROP TABLE nodes;

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	gormpg "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// wakeChannel carries, between nodes, that a task may start.
+const wakeChannel = "ringback_wake"
+
+// postgres is one pgx pool, below gorm.
+type postgres struct {
+	pool *pgxpool.Pool
+}
+
+func (s *Store) openPostgres(ctx context.Context, url string) error {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return errors.New("the URL is not one of PostgreSQL") // pgx's own error may quote the password
+	}
+	if cfg.MaxConns < 16 {
+		cfg.MaxConns = 16
+	}
+	params := cfg.ConnConfig.RuntimeParams
+	// A frozen host must not hold a queue's row for ever.
+	params["statement_timeout"] = "5000"
+	params["lock_timeout"] = "4000"
+	params["idle_in_transaction_session_timeout"] = "5000"
+	params["client_connection_check_interval"] = "2000"
+	params["timezone"] = "UTC"
+	if params["application_name"] == "" {
+		params["application_name"] = "ringback"
+	}
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return err
+	}
+	db, err := gorm.Open(gormpg.New(gormpg.Config{Conn: stdlib.OpenDBFromPool(pool)}), s.gormConfig())
+	if err != nil {
+		pool.Close()
+		return err
+	}
+	s.db, s.reads, s.postgres = db, db, &postgres{pool: pool}
+	return nil
+}
+
+func (p *postgres) close(db *gorm.DB) error {
+	pooled, err := db.DB()
+	if err == nil {
+		err = pooled.Close()
+	}
+	p.pool.Close()
+	return err
+}
+
+// Listen calls wake whenever another node's commit may let a task start, until
+// ctx ends. A lost connection is made again by calling it again; on SQLite it
+// only waits.
+func (s *Store) Listen(ctx context.Context, wake func()) error {
+	if s.postgres == nil {
+		<-ctx.Done()
+		return nil
+	}
+	// A connection of its own: it is never idle in the pool's eyes.
+	conn, err := pgx.ConnectConfig(ctx, s.postgres.pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+wakeChannel); err != nil {
+		return err
+	}
+	for {
+		wake()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// refusesRow reports whether err says that the values of a row are at fault,
+// so that sending them again cannot help: SQLSTATE classes 22 and 23, or
+// SQLite's SQLITE_CONSTRAINT, SQLITE_MISMATCH and SQLITE_TOOBIG.
+func refusesRow(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return len(pg.Code) == 5 && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+	}
+	return sqliteRefusesRow(err)
+}
+
+// uniqueViolation reports whether err is one of a unique index.
+func uniqueViolation(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505"
+	}
+	return sqliteUniqueViolation(err)
+}

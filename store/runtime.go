@@ -1,0 +1,138 @@
+package store
+
+import (
+	"database/sql"
+	"slices"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// lockedQueue is a queue whose runtime row this transaction holds, with
+// everything read after the lock, so that it is what the last holder committed.
+type lockedQueue struct {
+	queue   scheduler.Queue
+	runtime scheduler.Runtime
+	first   time.Time // when its first waiting task is due; zero: none
+}
+
+// Locking is a statement of its own: settings joined into it would be as old
+// as its snapshot, not as the lock.
+var lockRuntimes = statement{
+	postgres: `SELECT queue_id FROM queue_runtime WHERE queue_id = ANY($1::bigint[]) ORDER BY queue_id FOR NO KEY UPDATE`,
+	sqlite:   `SELECT $1`, // the one writer holds every row
+}
+
+// SKIP LOCKED with LIMIT is safe here: the rows are locked by the very scan
+// that counts them.
+const lockAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED`
+
+const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2`
+
+const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.deleted_at,
+	r.running, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at`
+
+var readQueues = statement{
+	postgres: `SELECT ` + queueState + ` FROM queues q JOIN queue_runtime r ON r.queue_id = q.id
+	WHERE q.id = ANY($1::bigint[]) ORDER BY q.id`,
+	sqlite: `SELECT ` + queueState + ` FROM queues q JOIN queue_runtime r ON r.queue_id = q.id WHERE q.id = $1`,
+}
+
+var firstReady = statement{
+	postgres: `SELECT u.id, f.ready_at FROM unnest($1::bigint[]) AS u(id) CROSS JOIN LATERAL
+		(SELECT ready_at FROM tasks WHERE queue_id = u.id AND ready_at IS NOT NULL ORDER BY ready_at LIMIT 1) f`,
+	sqlite: `SELECT queue_id, ready_at FROM tasks WHERE queue_id = $1 AND ready_at IS NOT NULL ORDER BY ready_at LIMIT 1`,
+}
+
+var updateRuntimes = statement{
+	postgres: `UPDATE queue_runtime r SET running = v.running, hold_gate = v.gate, hold_until = v.until,
+		hold_detail = v.detail, wake_at = v.wake
+	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[])
+		AS v(id, running, gate, until, detail, wake)
+	WHERE r.queue_id = v.id`,
+	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6
+	WHERE queue_id = $1`,
+}
+
+func queueIDs(ids []scheduler.QueueID) batch {
+	return batch{n: len(ids), columns: []column{col(ids, func(id *scheduler.QueueID) int64 { return int64(*id) })}}
+}
+
+// lockQueues locks the runtime rows of the queues, in the order of their ids,
+// and reads them. A queue that is not there is left out.
+func (t *tx) lockQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	if t.postgres != nil {
+		if err := t.exec(lockRuntimes, queueIDs(ids)); err != nil {
+			return nil, err
+		}
+	}
+	return t.readQueues(ids)
+}
+
+// lockAwakeQueues locks at most n queues in which something may start, leaving
+// out those that another transaction holds.
+func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
+	query := findAwake
+	if t.postgres != nil {
+		query = lockAwake
+	}
+	ids, err := collect(t, query, []any{now.UTC(), n}, func(r *sql.Rows, id *scheduler.QueueID) error { return r.Scan(id) })
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return t.readQueues(ids)
+}
+
+func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
+	return gather(t, readQueues, queueIDs(ids), func(r *sql.Rows, l *lockedQueue) error {
+		q, rt := &l.queue, &l.runtime
+		err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, nullTime{&q.DeletedAt},
+			&rt.Running, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt})
+		rt.QueueID = q.ID
+		return err
+	})
+}
+
+// saveRuntimes writes the runtime rows back, with when each queue is to be
+// looked at next.
+func (t *tx) saveRuntimes(locked []lockedQueue) error {
+	ids := make([]scheduler.QueueID, len(locked))
+	at := make(map[scheduler.QueueID]*lockedQueue, len(locked))
+	for i := range locked {
+		ids[i], at[locked[i].queue.ID] = locked[i].queue.ID, &locked[i]
+		locked[i].first = time.Time{}
+	}
+	type first struct {
+		queue scheduler.QueueID
+		at    time.Time
+	}
+	firsts, err := gather(t, firstReady, queueIDs(ids), func(r *sql.Rows, f *first) error {
+		return r.Scan(&f.queue, nullTime{&f.at})
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range firsts {
+		at[f.queue].first = f.at
+	}
+	for i := range locked {
+		l := &locked[i]
+		before := l.runtime.WakeAt
+		l.runtime.WakeAt = l.runtime.Wake(l.queue, l.first)
+		if w := l.runtime.WakeAt; !w.IsZero() && (before.IsZero() || w.Before(before)) {
+			t.lowered = true
+		}
+	}
+	type L = lockedQueue
+	return t.exec(updateRuntimes, batch{n: len(locked), columns: []column{
+		col(locked, func(l *L) int64 { return int64(l.queue.ID) }),
+		col(locked, func(l *L) int { return l.runtime.Running }),
+		col(locked, func(l *L) string { return string(l.runtime.Hold.Gate) }),
+		timeCol(locked, func(l *L) time.Time { return l.runtime.Hold.Until }),
+		col(locked, func(l *L) string { return l.runtime.Hold.Detail }),
+		timeCol(locked, func(l *L) time.Time { return l.runtime.WakeAt }),
+	}})
+}

@@ -1,0 +1,159 @@
+// Package store keeps ringback's rows in PostgreSQL, or in SQLite for a single
+// node. Plain rows go through gorm; the hot paths (claim, apply, insert) are
+// SQL in named constants, one text for each database.
+package store
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+
+	"ringback/scheduler"
+)
+
+// Options say which database to open, and how.
+type Options struct {
+	URL    string           // sqlite://PATH or postgres://…
+	Now    func() time.Time // the clock of rows; time.Now if nil
+	Secret []byte           // 32 bytes; seals webhook secrets at rest
+	Log    *slog.Logger     // slog.Default if nil
+}
+
+// StatementTimeout is how long one statement of a worker may run: a third of
+// the shortest lease in use would be less only below three seconds.
+const StatementTimeout = 5 * time.Second
+
+// Store is an open database. Its methods may be called from many goroutines.
+type Store struct {
+	db       *gorm.DB  // writes, and reads within them
+	reads    *gorm.DB  // plain reads; the same pool on PostgreSQL
+	postgres *postgres // nil on SQLite
+	sqlite   *sqlite   // nil on PostgreSQL
+	now      func() time.Time
+	log      *slog.Logger
+	seal     cipher.AEAD
+	sealID   string
+
+	onTasks  atomic.Pointer[func()]
+	onEvents atomic.Pointer[func()]
+}
+
+// Open opens the database without changing it: see Migrate.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{now: o.Now, log: o.Log}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	var err error
+	if s.seal, s.sealID, err = newSeal(o.Secret); err != nil {
+		return nil, err
+	}
+	switch {
+	case strings.HasPrefix(o.URL, "sqlite://"):
+		err = s.openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite://"))
+	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
+		err = s.openPostgres(ctx, o.URL)
+	default:
+		return nil, errors.New("open database: the URL must begin with sqlite:// or postgres://")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return s, nil
+}
+
+// Close closes the database. Nothing may be under way.
+func (s *Store) Close() error {
+	if s.postgres != nil {
+		return s.postgres.close(s.db)
+	}
+	return s.sqlite.close(s.db, s.reads)
+}
+
+// Ping asks the database for an answer.
+func (s *Store) Ping(ctx context.Context) error {
+	db, err := s.reads.DB()
+	if err != nil {
+		return fmt.Errorf("ping database: %w", err)
+	}
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("ping database: %w", err)
+	}
+	return nil
+}
+
+// OnTasks sets what is called after a commit that may let a task start
+// earlier than was known.
+func (s *Store) OnTasks(wake func()) { s.onTasks.Store(&wake) }
+
+// OnEvents sets what is called after a commit that owes events.
+func (s *Store) OnEvents(wake func()) { s.onEvents.Store(&wake) }
+
+// tx is a transaction of the hot paths, and what is to be told after it.
+type tx struct {
+	*Store
+	ctx      context.Context
+	db       *gorm.DB
+	pool     gorm.ConnPool // the same transaction, below gorm
+	lowered  bool          // a wake_at moved to an earlier time
+	eventful bool          // a delivery was inserted
+}
+
+// write runs do in one transaction: READ COMMITTED on PostgreSQL, the only
+// writer on SQLite.
+func (s *Store) write(ctx context.Context, do func(*tx) error) error {
+	t := &tx{Store: s, ctx: ctx}
+	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+		t.db, t.pool = db, db.Statement.ConnPool
+		if err := do(t); err != nil {
+			return err
+		}
+		return t.notify()
+	})
+	if err != nil {
+		return s.sort(err)
+	}
+	if t.lowered {
+		call(&s.onTasks)
+	}
+	if t.eventful {
+		call(&s.onEvents)
+	}
+	return nil
+}
+
+func call(hook *atomic.Pointer[func()]) {
+	if f := hook.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// notify tells the other nodes, in the transaction, of what it lets start.
+func (t *tx) notify() error {
+	if t.postgres == nil || !t.lowered {
+		return nil
+	}
+	_, err := t.pool.ExecContext(t.ctx, "SELECT pg_notify('"+wakeChannel+"', '')")
+	return err
+}
+
+// sort gives a database's refusal of a row its name.
+func (s *Store) sort(err error) error {
+	if scheduler.KindOf(err) != scheduler.Internal || errors.Is(err, scheduler.ErrFenced) {
+		return err
+	}
+	if refusesRow(err) {
+		return fmt.Errorf("%w: %w", scheduler.ErrData, err)
+	}
+	return err
+}
