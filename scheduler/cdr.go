@@ -52,6 +52,15 @@ type Attempt struct {
 	Variables   map[string]string `gorm:"serializer:json"`
 }
 
+// CauseName returns the Q.850 name of the end of the leg, that of its
+// disposition if the peer gave no cause; "" while it lives.
+func (l Leg) CauseName() string {
+	if l.Q850 != 0 {
+		return CauseName(l.Q850)
+	}
+	return CauseName(causeOf[l.Disposition])
+}
+
 // HangupBy is who ended a call, in the words of the call history.
 type HangupBy string
 

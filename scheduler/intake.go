@@ -1,8 +1,11 @@
 package scheduler
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -40,6 +43,7 @@ type DraftParams struct {
 	CallDuration   *int // seconds
 	AttemptSrcANI  []string
 	AttemptDstANI  []string
+	Ignored        map[string]json.RawMessage // kept, and not acted on
 }
 
 // Intake is what a draft is checked against.
@@ -48,7 +52,8 @@ type Intake struct {
 	Queue  QueueID
 	Now    time.Time
 	// Number returns the E.164 form of a destination ("" for a dial string),
-	// or an error that says what it must be.
+	// or an error that says what it must be; its Status, if it is an *Error, is
+	// the fault's.
 	Number func(given string) (e164 string, err error)
 	// URL says why events can never be delivered to a URL.
 	URL func(url string) error
@@ -57,8 +62,8 @@ type Intake struct {
 }
 
 // NewTask checks a draft and makes the task. Every fault is added to faults,
-// its field below path ("Tasks[3]."); the task is worth nothing if there was
-// one.
+// its field below path ("Tasks[3]."), but for fields that have one there
+// already; the task is worth nothing if there was one.
 func (in Intake) NewTask(d Draft, path string, faults *Faults) Task {
 	c := check{in: in, path: path, faults: faults}
 	t := Task{
@@ -95,7 +100,14 @@ type check struct {
 }
 
 func (c check) fault(field, format string, args ...any) {
-	c.faults.Add(c.path+field, format, args...)
+	c.refuse(field, "", fmt.Sprintf(format, args...))
+}
+
+func (c check) refuse(field, status, message string) {
+	field = c.path + field
+	if !slices.ContainsFunc(*c.faults, func(f Fault) bool { return f.Field == field }) {
+		*c.faults = append(*c.faults, Fault{Field: field, Message: message, Status: status})
+	}
 }
 
 func (c check) text(field, s string, limit int) {
@@ -121,7 +133,11 @@ func (c check) number(field, given string) string {
 	}
 	e164, err := c.in.Number(given)
 	if err != nil {
-		c.fault(field, "%s", err)
+		status := ""
+		if e, ok := errors.AsType[*Error](err); ok {
+			status = e.Status
+		}
+		c.refuse(field, status, err.Error())
 	}
 	return e164
 }
@@ -151,7 +167,7 @@ func (c check) variables(vars map[string]string) {
 		if n := utf8.RuneCountInString(name); n == 0 || n > MaxVariable {
 			c.fault("Variables", "must have names of 1 to %d characters", MaxVariable)
 		}
-		c.text("Variables."+name, vars[name], MaxVariable)
+		c.text("Variables."+strconv.Quote(name), vars[name], MaxVariable)
 	}
 }
 
@@ -181,7 +197,7 @@ func (c check) extension(id ExtensionID) Extension {
 func (c check) params(d DraftParams, t Task, ext Extension) Params {
 	p := Params{
 		CallerIDName: d.CallerIDName, CallerIDNumber: d.CallerIDNumber, SrcANI: d.SrcANI, DstANI: d.DstANI,
-		AttemptSrcANI: d.AttemptSrcANI, AttemptDstANI: d.AttemptDstANI,
+		AttemptSrcANI: d.AttemptSrcANI, AttemptDstANI: d.AttemptDstANI, Ignored: d.Ignored,
 		WaitForPickup: c.count("Params.WaitForPickup", d.WaitForPickup, DefaultRing, 5, 120),
 		CallDuration:  c.count("Params.CallDuration", d.CallDuration, DefaultDuration, 1, 86400),
 	}
@@ -197,6 +213,9 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 
 // extended checks the numbers that ring together with A: distinct, and never B.
 func (c check) extended(given []string, t Task) []Number {
+	if len(given) == 0 {
+		return nil
+	}
 	if len(given) > MaxExtendedA {
 		c.fault("Params.ExtendedA", "must be at most %d numbers", MaxExtendedA)
 		return nil
@@ -226,6 +245,6 @@ func (c check) callerIDs(field string, given []string, ext Extension) {
 // callerID allows the extension's own number alone.
 func (c check) callerID(field, given string, ext Extension) {
 	if given != "" && ext.ID != 0 && given != ext.ANI {
-		c.fault(field, "is not a caller number of extension %d", ext.ID)
+		c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
 	}
 }

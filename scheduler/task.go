@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Status is the state of a task.
 type Status string
@@ -60,6 +63,9 @@ type Params struct {
 	CallDuration   int      `json:"call_duration,omitempty"`
 	AttemptSrcANI  []string `json:"attempt_src_ani,omitempty"` // per attempt; the last one stays
 	AttemptDstANI  []string `json:"attempt_dst_ani,omitempty"`
+	// Ignored are parameters that are kept and told again, and never acted on,
+	// as the JSON they were given in.
+	Ignored map[string]json.RawMessage `json:"ignored,omitempty"`
 }
 
 // Number is a destination as it was given and as it is dialled.

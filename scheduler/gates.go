@@ -1,0 +1,58 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// Gates returns everything that holds a waiting task back at now, in the order
+// of the contract: the queue being off, the task not being due and, once it is
+// due, the queue's hold and its limit. It is empty for a task that does not
+// wait, and for one that starts with the next claim.
+func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
+	if !t.Status.Waiting() {
+		return nil
+	}
+	var holds []Hold
+	if !q.On {
+		holds = append(holds, Hold{Gate: GateOff, Detail: "the scheduler is switched off"})
+	}
+	if t.ReadyAt.After(now) {
+		detail := "waits for its start time"
+		if t.Status == Delayed {
+			detail = "waits for its next attempt"
+		}
+		return append(holds, Hold{Gate: GateNotDue, Until: t.ReadyAt, Detail: detail})
+	}
+	if r.Hold.Until.After(now) {
+		holds = append(holds, r.Hold)
+	}
+	if r.full(q) {
+		holds = append(holds, Hold{Gate: GateConcurrent, Detail: fmt.Sprintf("%d of %d tasks are executed", r.Running, q.Limit)})
+	}
+	return holds
+}
+
+// Shown returns the status that a task is told with: its own, or what holds it
+// back once it is due. A queue that is off, and a hold of our own, leave the
+// status as it is.
+func (t Task) Shown(q Queue, r Runtime, now time.Time) Status {
+	if t.Status.Waiting() && !t.ReadyAt.After(now) && q.On && r.full(q) {
+		return DelayedConcurrent
+	}
+	return t.Status
+}
+
+// Holds returns what holds a queue as a whole at now; the zero Hold if nothing
+// does. Being full is no hold: it ends with the next call.
+func (r Runtime) Holds(q Queue, now time.Time) Hold {
+	switch {
+	case !q.On:
+		return Hold{Gate: GateOff, Detail: "the scheduler is switched off"}
+	case r.Hold.Until.After(now):
+		return r.Hold
+	}
+	return Hold{}
+}
+
+func (r Runtime) full(q Queue) bool { return q.Limit > 0 && r.Running >= q.Limit }

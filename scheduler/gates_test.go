@@ -1,0 +1,147 @@
+package scheduler
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestGates(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	on, off := Queue{On: true, Limit: 2}, Queue{Limit: 2}
+	full, idle := Runtime{Running: 2}, Runtime{Running: 1}
+	held := Runtime{Hold: Hold{Gate: GateDialer, Until: now.Add(time.Second)}}
+	due := Task{Status: Scheduled, ReadyAt: now}
+	later := Task{Status: Delayed, ReadyAt: now.Add(time.Minute)}
+	for claim, tc := range map[string]struct {
+		task   Task
+		queue  Queue
+		run    Runtime
+		gates  []Gate
+		status Status
+	}{
+		"a due task of an idle queue is held by nothing":        {due, on, idle, nil, Scheduled},
+		"a due task of a full queue shows it":                   {due, on, full, []Gate{GateConcurrent}, DelayedConcurrent},
+		"a queue without a limit is never full":                 {due, Queue{On: true}, full, nil, Scheduled},
+		"a queue that is off leaves the status":                 {due, off, full, []Gate{GateOff, GateConcurrent}, Scheduled},
+		"a task that is not due is not held by a full queue":    {later, on, full, []Gate{GateNotDue}, Delayed},
+		"a task that is not due is held by a queue that is off": {later, off, idle, []Gate{GateOff, GateNotDue}, Delayed},
+		"a hold of our own leaves the status":                   {due, on, held, []Gate{GateDialer}, Scheduled},
+		"an executed task is held by nothing":                   {Task{Status: Executed}, off, full, nil, Executed},
+		"a finished task is held by nothing":                    {Task{Status: Finished}, off, full, nil, Finished},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			var gates []Gate
+			for _, h := range tc.task.Gates(tc.queue, tc.run, now) {
+				gates = append(gates, h.Gate)
+			}
+			if !slices.Equal(gates, tc.gates) {
+				t.Errorf("gates %v, want %v", gates, tc.gates)
+			}
+			if got := tc.task.Shown(tc.queue, tc.run, now); got != tc.status {
+				t.Errorf("shown %q, want %q", got, tc.status)
+			}
+		})
+	}
+}
+
+func TestHolds(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	hold := Hold{Gate: GateDialer, Until: now.Add(time.Second)}
+	for claim, tc := range map[string]struct {
+		queue Queue
+		run   Runtime
+		gate  Gate
+	}{
+		"a queue that is off holds":     {Queue{}, Runtime{Hold: hold}, GateOff},
+		"a hold lasts until its end":    {Queue{On: true}, Runtime{Hold: hold}, GateDialer},
+		"a hold that has ended is none": {Queue{On: true}, Runtime{Hold: Hold{Gate: GateDialer, Until: now}}, ""},
+		"a full queue is not held":      {Queue{On: true, Limit: 1}, Runtime{Running: 1}, ""},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			if got := tc.run.Holds(tc.queue, now).Gate; got != tc.gate {
+				t.Errorf("held by %q, want %q", got, tc.gate)
+			}
+		})
+	}
+}
+
+func TestAmend(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	in := Intake{
+		Now:       now,
+		Number:    func(string) (string, error) { return "", nil },
+		URL:       func(string) error { return nil },
+		Extension: func(id ExtensionID) (Extension, bool) { return Extension{ID: id}, true },
+	}
+	waiting := Task{
+		ID: 7, Status: Delayed, ANumber: "101", BNumber: "102", ExtensionID: 1, TryCount: 5, TryPause: 60, TryPauseCaller: 60,
+		StartAt: now.Add(-time.Hour + time.Millisecond), ReadyAt: now.Add(time.Minute), Deadline: now.Add(-time.Second),
+		Attempts: 2, TriesSpent: 2,
+	}
+	change := func(f func(*Draft)) (Task, Faults) {
+		d := waiting.Draft()
+		f(&d)
+		var faults Faults
+		return in.Amend(waiting, d, &faults), faults
+	}
+	t.Run("a name changes nothing else", func(t *testing.T) {
+		got, faults := change(func(d *Draft) { d.Name, d.StartAt = "new", d.StartAt.Truncate(time.Second) })
+		want := waiting
+		want.Name, want.UpdatedAt = "new", now
+		want.Params.WaitForPickup, want.Params.CallDuration = DefaultRing, DefaultDuration
+		if len(faults) > 0 || got.Name != want.Name || !got.StartAt.Equal(want.StartAt) || !got.ReadyAt.Equal(want.ReadyAt) ||
+			got.Attempts != 2 || got.TriesSpent != 2 || got.Status != Delayed || !got.Deadline.Equal(want.Deadline) {
+			t.Errorf("got %+v, faults %v", got, faults)
+		}
+	})
+	t.Run("a start that moves is when it is due", func(t *testing.T) {
+		at := now.Add(time.Hour)
+		got, faults := change(func(d *Draft) { d.StartAt, d.Deadline = at, time.Time{} })
+		if len(faults) > 0 || !got.ReadyAt.Equal(at) || !got.StartAt.Equal(at) {
+			t.Errorf("due at %v, faults %v", got.ReadyAt, faults)
+		}
+	})
+	t.Run("a deadline before the start is refused", func(t *testing.T) {
+		_, faults := change(func(d *Draft) { d.Deadline = now.Add(-time.Minute) })
+		if len(faults) != 1 || faults[0].Field != "Deadline" {
+			t.Errorf("faults %v", faults)
+		}
+	})
+	t.Run("fewer tries than were spent are refused", func(t *testing.T) {
+		two := 2
+		_, faults := change(func(d *Draft) { d.TryCount = &two })
+		if len(faults) != 1 || faults[0].Field != "TryCount" {
+			t.Errorf("faults %v", faults)
+		}
+	})
+}
+
+func TestNewTaskFaults(t *testing.T) {
+	in := Intake{
+		Number:    func(string) (string, error) { return "", &Error{Message: "is odd", Status: "destination_not_allowed"} },
+		URL:       func(string) error { return nil },
+		Extension: func(id ExtensionID) (Extension, bool) { return Extension{ID: id, ANI: "100"}, true },
+	}
+	faults := Faults{{Field: "Tasks[1].ANumber", Message: "must be a string"}}
+	in.NewTask(Draft{BNumber: "1", ExtensionID: 3, Params: DraftParams{CallerIDNumber: "99"}}, "Tasks[1].", &faults)
+	want := Faults{
+		{Field: "Tasks[1].ANumber", Message: "must be a string"},
+		{Field: "Tasks[1].BNumber", Message: "is odd", Status: "destination_not_allowed"},
+		{Field: "Tasks[1].Params.CallerIDNumber", Message: "is not a caller number of extension 3", Status: "caller_id_not_allowed"},
+	}
+	if !slices.Equal(faults, want) {
+		t.Errorf("got %+v", faults)
+	}
+	for claim, tc := range map[string]struct {
+		faults Faults
+		status string
+	}{
+		"one status for all is the error's": {want[1:2], "destination_not_allowed"},
+		"mixed statuses are none":           {want[1:], ""},
+	} {
+		if e, ok := tc.faults.Err().(*Error); !ok || e.Status != tc.status {
+			t.Errorf("%s: got %+v", claim, e)
+		}
+	}
+}
