@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Role is which side of a call a leg is.
 type Role string
@@ -118,40 +121,47 @@ func (o Outcome) Free() bool {
 	return true
 }
 
-// precedence is what an attempt takes when every fork of a side fails.
+// precedence is what an attempt takes when every fork of a side fails. What
+// trying again cannot help comes last: it decides only if all forks agree.
 var precedence = []Disposition{
-	UserBusy, NoAnswer, Rejected, Absent, Congestion, Failed, InvalidNumber, NoRoute, LocalError, Cancelled,
+	UserBusy, NoAnswer, Rejected, Absent, Congestion, Failed, LocalError, Cancelled, InvalidNumber, NoRoute,
 }
 
-// Decider returns the leg that decided an attempt that was not bridged: the
-// last of B's if A was reached, else the best of A's. ok is false without one.
+// Decider returns the leg that decided an attempt that was not bridged: B's if
+// A was reached or never dialled, else the best of A's. A leg that was tried
+// again is judged by its last try. A itself decides if it answered and B was
+// not dialled or answered, too. ok is false if nothing was dialled.
 func (o Outcome) Decider() (leg Leg, ok bool) {
 	role := LegA
-	if o.Reached() {
+	if o.Reached() || !o.dialled(LegA) {
 		role = LegB
 	}
-	// A retried leg is judged by its last try: tries follow one another.
-	last := map[string]Leg{}
+	last := map[string]int{}
 	for _, l := range o.Legs {
-		if l.Role == role && l.Try >= last[l.Number].Try {
-			last[l.Number] = l
+		if l.Role == role {
+			last[l.Number] = max(last[l.Number], l.Try)
 		}
 	}
 	for _, d := range precedence {
 		for _, l := range o.Legs {
-			if l.Role == role && l.Disposition == d && last[l.Number].Try == l.Try {
+			if l.Role == role && l.Disposition == d && last[l.Number] == l.Try {
 				return l, true
 			}
 		}
 	}
-	if role == LegB { // A hung up before B was dialled
-		for _, l := range o.Legs {
-			if !l.AnsweredAt.IsZero() {
-				return l, true
-			}
+	if leg, ok = o.winner(LegA); ok {
+		return leg, true
+	}
+	for _, l := range o.Legs {
+		if !l.AnsweredAt.IsZero() {
+			return l, true
 		}
 	}
 	return Leg{}, false
+}
+
+func (o Outcome) dialled(role Role) bool {
+	return slices.ContainsFunc(o.Legs, func(l Leg) bool { return l.Role == role })
 }
 
 // winner returns the leg of a role that was answered and kept.
@@ -164,6 +174,10 @@ func (o Outcome) winner(role Role) (Leg, bool) {
 	return Leg{}, false
 }
 
+// CommentNoBridge is the comment of a call whose sides answered and could not
+// be connected.
+const CommentNoBridge = "not connected"
+
 // Comment says why an attempt that was not bridged failed, in the words of
 // finish_comment: "b_number no_answer".
 func (o Outcome) Comment() string {
@@ -175,15 +189,19 @@ func (o Outcome) Comment() string {
 	case CutNone, CutFenced:
 	}
 	leg, ok := o.Decider()
+	a, reached := o.winner(LegA)
+	b, both := o.winner(LegB)
 	switch {
-	case !ok:
+	case !ok, leg.Disposition == LocalError && leg.Role == LegA:
 		return string(LocalError)
-	case leg.Disposition == LocalError && leg.Role == LegA:
-		return string(LocalError)
-	case leg.Role == LegA && o.Reached():
+	case reached && a.By == ByPeer && (both || !o.dialled(LegB) || leg.Disposition == Cancelled):
 		return "a_number hung up"
-	case leg.Role == LegB && leg.Disposition == Cancelled:
-		return "a_number hung up"
+	case both && b.By == ByPeer:
+		return "b_number hung up"
+	case both:
+		return CommentNoBridge
+	case leg.Role == LegA && leg.Disposition == Answered: // too late: we had given up
+		return "a_number " + string(NoAnswer)
 	}
 	return string(leg.Role) + "_number " + string(leg.Disposition)
 }

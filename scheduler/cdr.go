@@ -115,7 +115,7 @@ func (o Outcome) unbridgedEnd(leg Leg) HangupBy {
 	switch {
 	case o.Cut != CutNone:
 		return InternalCancel
-	case reached && a.By == ByPeer && leg.By != ByPeer:
+	case reached && a.By == ByPeer && (leg.Role == LegA || leg.By != ByPeer):
 		return CallerCancel
 	case leg.By == ByPeer:
 		return CalleeRefuse

@@ -86,12 +86,11 @@ func (c Cause) Disposition() Disposition {
 		}
 		return Failed
 	}
-	switch {
-	case c.TimedOut, c.SIP == 408 && c.Rang, c.SIP == 487:
-		return NoAnswer
-	}
-	if d, ok := bySIP[c.SIP]; ok {
+	if d, ok := bySIP[c.SIP]; ok { // also one that crossed our CANCEL
 		return d
+	}
+	if c.TimedOut || c.SIP == 408 && c.Rang {
+		return NoAnswer
 	}
 	return Failed
 }

@@ -1,0 +1,115 @@
+package dialer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// Bounds of what an engine waits for.
+const (
+	// ChannelWait is how long a leg waits for a channel of its trunk.
+	ChannelWait = 5 * time.Second
+	// DefaultGrace is how long a leg that was hung up may take to end.
+	DefaultGrace = 10 * time.Second
+)
+
+// Options are what an Engine works with.
+type Options struct {
+	Trunks []Trunk          // at least one; the earlier one wins a tie
+	Now    func() time.Time // the clock of what is recorded; nil: time.Now
+	Log    *slog.Logger     // nil: nothing is logged
+	// Grace is how long the driver may take to end a leg that was hung up, and
+	// to answer any order; then the leg is closed as failed. Zero: DefaultGrace.
+	Grace time.Duration
+}
+
+// Engine places calls over its trunks. It starts no goroutines of its own: a
+// call lives in the one that dials it.
+type Engine struct {
+	trunks []*trunk
+	now    func() time.Time
+	log    *slog.Logger
+	grace  time.Duration
+	calls  atomic.Int64 // under way
+}
+
+// New returns an engine over trunks whose drivers are up; the caller closes
+// the drivers once the last Dial has returned. Every fault of the trunks is
+// reported at once.
+func New(o Options) (*Engine, error) {
+	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.grace <= 0 {
+		e.grace = DefaultGrace
+	}
+	faults := checkTrunks(o.Trunks)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	for _, t := range o.Trunks {
+		e.trunks = append(e.trunks, newTrunk(t))
+	}
+	return e, nil
+}
+
+// Room is how many more calls the engine can take now: 0 while no driver is
+// healthy. A call needs two channels, one for A and one for B, so that nobody
+// who answered waits for a channel to B.
+func (e *Engine) Room() int {
+	channels := 0
+	for _, t := range e.trunks {
+		if t.Driver.Health(context.Background()) != nil {
+			continue
+		}
+		if t.MaxChannels == 0 {
+			return math.MaxInt32
+		}
+		channels += t.MaxChannels
+	}
+	return max(0, channels/2-int(e.calls.Load()))
+}
+
+// Health is nil if a call can be placed over at least one trunk; else it says
+// of every trunk why not.
+func (e *Engine) Health(ctx context.Context) error {
+	var down []error
+	for _, t := range e.trunks {
+		err := t.Driver.Health(ctx)
+		if err == nil {
+			return nil
+		}
+		down = append(down, fmt.Errorf("trunk %s is down: %w", t.Name, err))
+	}
+	return errors.Join(down...)
+}
+
+// Dial makes a call and returns when every leg of it has ended: A and its
+// extended numbers ring at the same time, the first to answer is kept, then B
+// is called, and the two are bridged. bridged is called once, at that moment,
+// and must not block. A cancelled ctx ends the call; a cause that is no
+// scheduler.CutError counts as the process stopping.
+func (e *Engine) Dial(ctx context.Context, spec scheduler.Call, bridged func(at time.Time)) scheduler.Outcome {
+	e.calls.Add(1)
+	defer e.calls.Add(-1)
+	// Legs are hung up one by one and told why; their own context ends only
+	// what the driver failed to end until then.
+	legs, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	c := newCall(e, legs, spec)
+	defer c.stopTimer()
+	c.place(ctx, bridged)
+	c.clear()
+	return c.outcome()
+}

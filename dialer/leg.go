@@ -1,0 +1,163 @@
+package dialer
+
+import (
+	"strconv"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// phase is how far a leg has come.
+type phase int
+
+const (
+	queued   phase = iota // waits for a channel; nothing was signalled
+	calling               // originated
+	answered              //
+	ended                 // nothing more is heard of it
+)
+
+// leg is one leg of a call under way.
+type leg struct {
+	id       LegID
+	number   scheduler.Number
+	caller   scheduler.CallerID
+	partner  LegID
+	trunk    *trunk // nil: no trunk takes the number
+	phase    phase
+	leaving  bool      // the engine hung it up
+	unused   bool      // the call ended before its turn: it is no leg at all
+	deadline time.Time // of what it waits for: channel, answer, end; zero: none
+	record   scheduler.Leg
+}
+
+// legID names a leg: place is that of its number among those of the role, from
+// 1, and try counts the trunks it was tried on, from 1.
+func legID(call scheduler.CallID, role scheduler.Role, place, try int) LegID {
+	id := string(call) + "-" + string(role) + strconv.Itoa(place)
+	if try > 1 {
+		id += "." + strconv.Itoa(try)
+	}
+	return LegID(id)
+}
+
+// newLeg adds a leg to the call; start begins it.
+func (c *call) newLeg(role scheduler.Role, place int, n scheduler.Number, t *trunk) *leg {
+	const try = 1
+	l := &leg{id: legID(c.spec.ID, role, place, try), number: n, trunk: t, caller: c.spec.CallerA}
+	if role == scheduler.LegB {
+		l.caller = c.spec.CallerB
+	}
+	l.record = scheduler.Leg{Role: role, Try: try, Number: n.Dial(), StartedAt: c.now()}
+	if t != nil {
+		l.record.Trunk = t.Name
+	}
+	c.legs = append(c.legs, l)
+	return l
+}
+
+// start originates the leg, or queues it for a channel of its trunk.
+func (c *call) start(l *leg) {
+	if l.trunk == nil {
+		c.close(l, End{Disposition: scheduler.NoRoute, By: scheduler.ByUs})
+		return
+	}
+	w := waiter{leg: l, first: l.record.Role == scheduler.LegB, grant: func() { c.mail.put(message{leg: l, granted: true}) }}
+	if l.trunk.channels.take(w) {
+		c.originate(l)
+		return
+	}
+	l.deadline = c.now().Add(ChannelWait)
+}
+
+// originate hands a leg that has its channel to the driver.
+func (c *call) originate(l *leg) {
+	l.phase, l.record.StartedAt = calling, c.now()
+	l.deadline = l.record.StartedAt.Add(c.ring)
+	o := Originate{
+		ID: l.id, Trunk: l.trunk.Name, Call: c.spec.ID, Task: c.spec.Task, Attempt: c.spec.Attempt,
+		Role: l.record.Role, Number: l.number, Caller: l.caller, Variables: c.spec.Variables, Partner: l.partner,
+	}
+	err := l.trunk.Driver.Originate(c.ctx, o, func(ev Event) { c.mail.put(message{leg: l, event: ev}) })
+	if err != nil {
+		c.warn("leg could not be originated", l, err)
+		c.close(l, End{Disposition: scheduler.LocalError, By: scheduler.ByUs})
+	}
+}
+
+// deliver applies a message to its leg.
+func (c *call) deliver(m message) {
+	l := m.leg
+	switch {
+	case l.phase == ended: // closed already, or its channel went back
+	case m.granted:
+		c.originate(l)
+	case m.event.Kind == Ringing, m.event.Kind == EarlyMedia:
+		if l.record.RangAt.IsZero() {
+			l.record.RangAt = c.at(m.event)
+		}
+	case m.event.Kind == Answered:
+		c.answer(l, c.at(m.event))
+	case m.event.Kind == Ended:
+		l.record.EndedAt = c.at(m.event)
+		c.close(l, m.event.End)
+	}
+}
+
+// answer keeps the leg, unless it is being hung up or came second.
+func (c *call) answer(l *leg, at time.Time) {
+	l.phase, l.record.AnsweredAt = answered, at
+	if l.leaving {
+		return
+	}
+	l.deadline = time.Time{}
+	switch {
+	case l.record.Role == scheduler.LegB:
+		c.b = l
+	case c.a == nil:
+		c.a = l
+	}
+}
+
+// close ends a leg for good and gives its channel back. An answered leg stays
+// answered, whatever ended it.
+func (c *call) close(l *leg, end End) {
+	r := &l.record
+	r.Disposition, r.Q850, r.SIP, r.Native, r.By = end.Disposition, end.Q850, end.SIP, end.Native, end.By
+	switch {
+	case !r.AnsweredAt.IsZero():
+		r.Disposition = scheduler.Answered
+	case r.Disposition == scheduler.Answered, r.Disposition == "":
+		r.Disposition = scheduler.Failed
+	}
+	if r.EndedAt.IsZero() {
+		r.EndedAt = c.now()
+	}
+	if l.phase != queued {
+		l.trunk.channels.put()
+	}
+	l.phase, l.deadline = ended, time.Time{}
+}
+
+// expire acts on the legs whose deadline has come.
+func (c *call) expire() {
+	now := c.now()
+	var rang []*leg
+	for _, l := range c.legs {
+		if l.deadline.IsZero() || l.deadline.After(now) {
+			continue
+		}
+		switch {
+		case l.phase == queued:
+			l.trunk.channels.leave(l)
+			c.warn("no channel of the trunk came free", l, nil)
+			c.close(l, End{Disposition: scheduler.LocalError, By: scheduler.ByUs})
+		case l.leaving:
+			c.warn("leg was hung up and did not end; it is given up", l, nil)
+			c.close(l, End{Disposition: scheduler.Failed, By: scheduler.ByUs})
+		default:
+			rang = append(rang, l)
+		}
+	}
+	c.hangup(HangupTimeout, rang...)
+}

@@ -1,0 +1,121 @@
+package dialer
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"ringback/scheduler"
+)
+
+// Trunk is a way out to a network.
+type Trunk struct {
+	Name        string
+	Driver      Driver   // may serve several trunks; compared by identity
+	Prefixes    []string // E.164, with the +; the longest match wins; none: any number
+	Internal    bool     // takes dial strings such as 101, too
+	MaxChannels int      // legs at one time on this node; 0: no limit
+	Simulated   bool     // its driver reaches no network
+}
+
+// trunk is a Trunk in use.
+type trunk struct {
+	Trunk
+	channels channels
+}
+
+func newTrunk(t Trunk) *trunk {
+	return &trunk{Trunk: t, channels: channels{limit: t.MaxChannels}}
+}
+
+var prefixForm = regexp.MustCompile(`^\+[0-9]{1,15}$`)
+
+// checkTrunks returns every fault of the trunks.
+func checkTrunks(trunks []Trunk) []error {
+	var faults []error
+	if len(trunks) == 0 {
+		return []error{errors.New("there is no trunk")}
+	}
+	names := map[string]bool{}
+	channels := 0
+	for i, t := range trunks {
+		switch {
+		case t.Name == "":
+			faults = append(faults, fmt.Errorf("trunk %d has no name", i+1))
+		case names[t.Name]:
+			faults = append(faults, fmt.Errorf("trunk %s is there twice", t.Name))
+		}
+		names[t.Name] = true
+		if t.Driver == nil {
+			faults = append(faults, fmt.Errorf("trunk %s has no driver", t.Name))
+		}
+		if t.MaxChannels < 0 {
+			faults = append(faults, fmt.Errorf("trunk %s: max_channels must not be negative", t.Name))
+		}
+		for _, p := range t.Prefixes {
+			if !prefixForm.MatchString(p) {
+				faults = append(faults, fmt.Errorf("trunk %s: prefix %q must be + and up to 15 digits", t.Name, p))
+			}
+		}
+		if t.MaxChannels == 0 {
+			channels = 2
+		}
+		channels += t.MaxChannels
+	}
+	if channels < 2 {
+		faults = append(faults, errors.New("the trunks have fewer than the two channels that a call needs"))
+	}
+	return faults
+}
+
+// takes reports whether the trunk takes a number, and how many characters of
+// it one of its prefixes names.
+func (t *trunk) takes(n scheduler.Number) (match int, ok bool) {
+	if n.E164 == "" {
+		return 0, t.Internal && isDialString(n.Given)
+	}
+	if len(t.Prefixes) == 0 {
+		return 0, true
+	}
+	for _, p := range t.Prefixes {
+		if strings.HasPrefix(n.E164, p) && len(p) > match {
+			match, ok = len(p), true
+		}
+	}
+	return match, ok
+}
+
+// isDialString reports whether s is made of what a telephone has keys for.
+func isDialString(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789*#") == ""
+}
+
+// route returns the trunk for a number among those that may be used: the one
+// with the longest prefix, the first of equals; nil if none takes it.
+func (e *Engine) route(n scheduler.Number, may func(*trunk) bool) *trunk {
+	var best *trunk
+	longest := -1
+	for _, t := range e.trunks {
+		if match, ok := t.takes(n); ok && match > longest && may(t) {
+			best, longest = t, match
+		}
+	}
+	return best
+}
+
+// routeB returns the trunk for B beside an A on driver d: legs of different
+// drivers cannot be bridged.
+func (e *Engine) routeB(b scheduler.Number, d Driver) *trunk {
+	return e.route(b, func(t *trunk) bool { return t.Driver == d })
+}
+
+// routeA returns the trunk for an A that is to be bridged to b.
+func (e *Engine) routeA(a, b scheduler.Number) *trunk {
+	return e.route(a, func(t *trunk) bool { return e.routeB(b, t.Driver) != nil })
+}
+
+// reachable reports whether any trunk takes the number.
+func (e *Engine) reachable(n scheduler.Number) bool {
+	return e.route(n, func(*trunk) bool { return true }) != nil
+}
