@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+
+	"ringback/scheduler"
+	"ringback/webhooks"
+)
+
+// HasAccount reports whether there is any account yet.
+func (s *Store) HasAccount(ctx context.Context) (bool, error) {
+	return hasAccount(s.reads.WithContext(ctx))
+}
+
+func hasAccount(db *gorm.DB) (bool, error) {
+	var found []int
+	err := db.Model(&scheduler.Account{}).Limit(1).Pluck("1", &found).Error
+	return len(found) > 0, err
+}
+
+// EnsureMaster stores the master account and its first user, unless there is
+// an account already.
+func (s *Store) EnsureMaster(ctx context.Context, account scheduler.Account, user scheduler.User) error {
+	return s.write(ctx, func(t *tx) error {
+		if t.postgres != nil {
+			// Nodes that start together must not both find nothing.
+			if err := t.db.Exec("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
+				return err
+			}
+		}
+		if has, err := hasAccount(t.db); err != nil || has {
+			return err
+		}
+		if err := t.db.Create(&account).Error; err != nil {
+			return err
+		}
+		return t.db.Create(&user).Error
+	})
+}
+
+// UserByName returns the user with a name, which is case-sensitive.
+func (s *Store) UserByName(ctx context.Context, username string) (scheduler.User, error) {
+	return one[scheduler.User](s.reads.WithContext(ctx).Where("username = ?", username), "there is no user %q", username)
+}
+
+// Account returns an account.
+func (s *Store) Account(ctx context.Context, id scheduler.AccountID) (scheduler.Account, error) {
+	return one[scheduler.Account](s.reads.WithContext(ctx).Where("id = ?", id), "there is no account %s", id)
+}
+
+// ClientByID returns a client of any account: for those who have shown its
+// secret, or its token.
+func (s *Store) ClientByID(ctx context.Context, id scheduler.ClientID) (scheduler.Client, error) {
+	return one[scheduler.Client](s.reads.WithContext(ctx).Where("id = ?", id), "there is no client %s", id)
+}
+
+// within selects what belongs to an account or to one below it, at any depth.
+const within = `account_id IN (WITH RECURSIVE reach(id) AS (
+	SELECT id FROM accounts WHERE id = ?
+	UNION SELECT a.id FROM accounts a JOIN reach r ON a.parent_id = r.id
+) SELECT id FROM reach)`
+
+// Clients returns the clients of an account and of its sub-accounts, ordered
+// by id. They have no row numbers, so the page's cursor is ignored.
+func (s *Store) Clients(ctx context.Context, account scheduler.AccountID, p scheduler.Page) (scheduler.List[scheduler.Client], error) {
+	p.After = 0
+	return list[scheduler.Client](s.reads.WithContext(ctx).Model(&scheduler.Client{}).Where(within, account), p)
+}
+
+// ClientOf returns a client of an account or of one of its sub-accounts.
+func (s *Store) ClientOf(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID) (scheduler.Client, error) {
+	return one[scheduler.Client](s.reads.WithContext(ctx).Where("id = ?", id).Where(within, account), "there is no client %s", id)
+}
+
+// AddClient stores a client with the first secret that its events are signed
+// with. Its user must be one of its account.
+func (s *Store) AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error {
+	return s.write(ctx, func(t *tx) error {
+		_, err := one[scheduler.User](t.db.Where("id = ? AND account_id = ?", c.UserID, c.AccountID), "")
+		if scheduler.KindOf(err) == scheduler.NotFound {
+			return scheduler.Faults{{Field: "UserID", Message: "is not a user of this account"}}.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.db.Create(&c).Error; err != nil {
+			return err
+		}
+		return t.insertSecret(c.ID, first)
+	})
+}

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"ringback/scheduler"
+)
+
+// queues selects the live queues of a client.
+func queues(db *gorm.DB, client scheduler.ClientID) *gorm.DB {
+	return db.Model(&scheduler.Queue{}).Where("client_id = ? AND deleted_at IS NULL", client)
+}
+
+// Queues returns the queues of a client.
+func (s *Store) Queues(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Queue], error) {
+	return list[scheduler.Queue](queues(s.reads.WithContext(ctx), client), p)
+}
+
+// Queue returns a queue of a client.
+func (s *Store) Queue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Queue, error) {
+	return readQueue(s.reads.WithContext(ctx), client, id)
+}
+
+func readQueue(db *gorm.DB, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Queue, error) {
+	return one[scheduler.Queue](queues(db, client).Where("id = ?", id), "there is no task scheduler %d", id)
+}
+
+// QueueState returns what moves of a queue, and how many of its tasks show
+// each status.
+func (s *Store) QueueState(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Runtime, map[scheduler.Status]int, error) {
+	db := s.reads.WithContext(ctx)
+	q, err := readQueue(db, client, id)
+	if err != nil {
+		return scheduler.Runtime{}, nil, err
+	}
+	runtime, err := one[scheduler.Runtime](db.Where("queue_id = ?", id), "there is no task scheduler %d", id)
+	if err != nil {
+		return scheduler.Runtime{}, nil, err
+	}
+	now := s.now().UTC()
+	var groups []struct {
+		Status scheduler.Status
+		Due    bool
+		N      int
+	}
+	err = db.Model(&scheduler.Task{}).Where("queue_id = ?", id).
+		Select("status, ready_at IS NOT NULL AND ready_at <= ? AS due, count(*) AS n", now).Group("1, 2").Scan(&groups).Error
+	counts := map[scheduler.Status]int{}
+	for _, g := range groups {
+		shown := scheduler.Task{Status: g.Status, ReadyAt: now}
+		if !g.Due {
+			shown.ReadyAt = now.Add(time.Second)
+		}
+		counts[shown.Shown(q, runtime, now)] += g.N
+	}
+	return runtime, counts, err
+}
+
+// AddQueue stores a queue and returns it with its id.
+func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queue, error) {
+	q.ID, q.DeletedAt = 0, time.Time{}
+	err := s.write(ctx, func(t *tx) error {
+		if err := t.db.Create(&q).Error; err != nil {
+			return err
+		}
+		return t.db.Create(&scheduler.Runtime{QueueID: q.ID}).Error
+	})
+	return q, err
+}
+
+// UpdateQueue changes the settings of a queue: change is given what is stored,
+// under its lock. What is executed goes on, whatever the new limit.
+func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error) {
+	var changed scheduler.Queue
+	err := s.write(ctx, func(t *tx) error {
+		locked, err := t.lockQueue(client, id)
+		if err != nil {
+			return err
+		}
+		stored, err := readQueue(t.db, client, id)
+		if err != nil {
+			return err
+		}
+		changed = stored
+		if err := change(&changed); err != nil {
+			return err
+		}
+		changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
+		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit").Updates(changed).Error
+		if err != nil {
+			return err
+		}
+		locked[0].queue.On, locked[0].queue.Limit = changed.On, changed.Limit
+		return t.saveRuntimes(locked)
+	})
+	return changed, err
+}
+
+// lockQueue locks the runtime row of a client's live queue.
+func (t *tx) lockQueue(client scheduler.ClientID, id scheduler.QueueID) ([]lockedQueue, error) {
+	locked, err := t.lockQueues([]scheduler.QueueID{id})
+	if err != nil {
+		return nil, err
+	}
+	if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
+		return nil, noQueue(id)
+	}
+	return locked, nil
+}
+
+// cancelBatch is how many waiting tasks of a deleted queue one transaction
+// cancels.
+const cancelBatch = 1000
+
+// DeleteQueue marks a queue as deleted and cancels what waits in it. While
+// calls are up it is a Conflict, unless force is set: then they end on their
+// own.
+func (s *Store) DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error {
+	err := s.write(ctx, func(t *tx) error {
+		locked, err := t.lockQueue(client, id)
+		if err != nil {
+			return err
+		}
+		if n := locked[0].runtime.Running; n > 0 && !force {
+			return scheduler.Errorf(scheduler.Conflict, "task scheduler %d has %d tasks executed", id, n)
+		}
+		err = queues(t.db, client).Where("id = ?", id).Select("DeletedAt").Updates(scheduler.Queue{DeletedAt: now}).Error
+		if err != nil {
+			return err
+		}
+		locked[0].queue.DeletedAt = now
+		return t.saveRuntimes(locked)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.empty(ctx, id, now)
+	return err
+}
+
+// EmptyDeleted cancels what waits in deleted queues and returns how many tasks
+// it was: what a deletion that was cut short left, and what a call that was up
+// then has sent back to wait since.
+func (s *Store) EmptyDeleted(ctx context.Context, now time.Time) (int, error) {
+	var ids []scheduler.QueueID
+	err := s.reads.WithContext(ctx).Model(&scheduler.Queue{}).Where("deleted_at IS NOT NULL").
+		Where("EXISTS (SELECT 1 FROM tasks WHERE queue_id = queues.id AND ready_at IS NOT NULL)").
+		Order("id").Limit(cancelBatch).Pluck("id", &ids).Error
+	total := 0
+	for _, id := range ids {
+		if err != nil {
+			break
+		}
+		var n int
+		n, err = s.empty(ctx, id, now)
+		total += n
+	}
+	return total, err
+}
+
+// empty cancels what waits in a deleted queue, a batch a transaction.
+func (s *Store) empty(ctx context.Context, id scheduler.QueueID, now time.Time) (int, error) {
+	for total := 0; ; {
+		n := 0
+		err := s.write(ctx, func(t *tx) error {
+			locked, err := t.lockQueues([]scheduler.QueueID{id})
+			if err != nil || len(locked) == 0 {
+				return err
+			}
+			var waiting []scheduler.Task
+			err = t.db.Where("queue_id = ? AND ready_at IS NOT NULL", id).Order("ready_at, id").Limit(cancelBatch).Find(&waiting).Error
+			if err != nil {
+				return err
+			}
+			trs := make([]scheduler.Transition, len(waiting))
+			for i, task := range waiting {
+				trs[i], _ = task.Cancel(now)
+			}
+			n = len(trs)
+			if _, err := t.apply(locked, trs); err != nil {
+				return err
+			}
+			return t.saveRuntimes(locked)
+		})
+		total += n
+		if err != nil || n < cancelBatch {
+			return total, err
+		}
+	}
+}
