@@ -15,7 +15,6 @@ func extensions(db *gorm.DB, client scheduler.ClientID) *gorm.DB {
 	return db.Model(&scheduler.Extension{}).Where("client_id = ? AND deleted_at IS NULL", client)
 }
 
-
 // Extensions returns the extensions of a client.
 func (s *Store) Extensions(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Extension], error) {
 	return list[scheduler.Extension](extensions(s.reads.WithContext(ctx), client), p)
