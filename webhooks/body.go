@@ -86,4 +86,3 @@ func appendString(b []byte, s string) []byte {
 	b = append(append(b, '"'), s...)
 	return append(b, '"')
 }
-

@@ -14,6 +14,8 @@ const (
 	Overlap = 24 * time.Hour
 	// secretSize is the size of a key in bytes.
 	secretSize = 32
+	// secretPrefix is what secrets are known by (Standard Webhooks).
+	secretPrefix = "whsec_"
 )
 
 // Secret is a key that signs the events of a client.
@@ -34,7 +36,7 @@ func NewSecret(now time.Time) Secret {
 // String returns the secret as receivers are given it: whsec_ and the key in
 // base64 (Standard Webhooks).
 func (s Secret) String() string {
-	return "whsec_" + base64.StdEncoding.EncodeToString(s.Key)
+	return secretPrefix + base64.StdEncoding.EncodeToString(s.Key)
 }
 
 // Live reports whether the secret still signs at now.

@@ -1,0 +1,275 @@
+package webhooks
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// Defaults and times of the notifier.
+const (
+	// DefaultSlots is how many requests a node has in flight at most.
+	DefaultSlots = 256
+	// DefaultPerOrigin is how many of them go to one origin of one client, over
+	// all nodes.
+	DefaultPerOrigin = 16
+	// Lease is how long a claimed delivery is left to whoever claimed it: longer
+	// than a request and its settling take.
+	Lease = 45 * time.Second
+	// tick is how often the outbox is looked at, whatever else happens.
+	tick = time.Second
+	// drain is how long requests in flight may go on when the notifier stops.
+	drain = 2 * time.Second
+	// settleTimeout bounds the last writes of a notifier that stops.
+	settleTimeout = 5 * time.Second
+)
+
+// Work is a delivery that was claimed, and what signs it.
+type Work struct {
+	Delivery scheduler.Delivery
+	Secrets  []Secret // of the client
+}
+
+// Settlement is what became of a claimed delivery.
+type Settlement struct {
+	Delivery scheduler.Delivery // as it was claimed
+	Verdict  Verdict
+	Try      *Try // nil: it was cancelled, which costs no try
+}
+
+// Outbox keeps the deliveries. Its methods are called by one goroutine.
+type Outbox interface {
+	// ClaimDeliveries leases at most n deliveries that are due to the caller,
+	// dealt to their origins in turn, so that no origin has more than perOrigin
+	// leased over all nodes. What went stale is expired instead.
+	ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin int) ([]Work, error)
+	// SettleDeliveries writes what became of claimed deliveries, with their
+	// tries, and lets go what waited for those that ended. One whose lease is
+	// another's by now is left alone.
+	SettleDeliveries(ctx context.Context, now time.Time, done []Settlement) error
+	// SweepDeliveries lets go what waits for nothing any more, and what has
+	// waited long enough; it returns how many of the latter there were.
+	SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error)
+}
+
+// Observer is told what is worth counting. Its methods must not block.
+type Observer interface {
+	// Tried tells of one request: its kind of event, what became of the delivery
+	// (ready: it will be tried again), and how long the request took.
+	Tried(kind scheduler.EventKind, state scheduler.DeliveryState, took time.Duration)
+	// Overtook tells that n events no longer wait for an earlier one.
+	Overtook(n int)
+}
+
+// Options make a Notifier.
+type Options struct {
+	Outbox    Outbox
+	Guard     Guard             // which addresses events may go to
+	Now       func() time.Time  // time.Now if nil
+	Log       *slog.Logger      // slog.Default if nil
+	Observer  Observer          // may be nil
+	Slots     int               // requests in flight at most; DefaultSlots if 0
+	PerOrigin int               // of them to one origin; DefaultPerOrigin if 0
+	Transport http.RoundTripper // NewTransport(Guard, …) if nil
+}
+
+// Notifier delivers what the outbox holds.
+type Notifier struct {
+	o      Options
+	sender sender
+	wake   chan struct{}
+	done   chan Settlement
+	idle   func() // closes idle connections
+}
+
+// New makes a notifier; Run runs it.
+func New(o Options) *Notifier {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Slots == 0 {
+		o.Slots = DefaultSlots
+	}
+	if o.PerOrigin == 0 {
+		o.PerOrigin = DefaultPerOrigin
+	}
+	if o.Transport == nil {
+		o.Transport = NewTransport(o.Guard, o.PerOrigin)
+	}
+	s := newSender(o.Transport, o.Now)
+	return &Notifier{
+		o: o, sender: s, idle: s.client.CloseIdleConnections,
+		wake: make(chan struct{}, 1),
+		done: make(chan Settlement, o.Slots), // never blocks: one for each slot
+	}
+}
+
+// Wake makes the notifier look at the outbox at once. It never blocks.
+func (n *Notifier) Wake() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers until ctx ends; then it claims nothing more, gives the requests
+// in flight a moment, cancels the rest, and returns when all is settled.
+func (n *Notifier) Run(ctx context.Context) {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer n.idle()
+	r := round{Notifier: n, requests: requests}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	r.sweep(ctx)
+	for {
+		r.claim(ctx)
+		select {
+		case <-ctx.Done():
+			r.stop(cancel)
+			return
+		case <-n.wake:
+		case <-ticker.C:
+			r.settle(ctx)
+			r.sweep(ctx)
+		case s := <-n.done:
+			r.take(s)
+			r.settle(ctx)
+		}
+	}
+}
+
+// round is the state of one Run; its goroutine alone touches it.
+type round struct {
+	*Notifier
+	requests context.Context // of the requests
+	workers  sync.WaitGroup
+	flying   int          // requests in flight
+	settled  []Settlement // what is to be written
+}
+
+// claim fills the free slots. What is not written yet keeps its slot: without
+// a database nothing more is sent.
+func (r *round) claim(ctx context.Context) {
+	for ctx.Err() == nil {
+		free := r.o.Slots - r.flying - len(r.settled)
+		if free <= 0 {
+			return
+		}
+		work, err := r.o.Outbox.ClaimDeliveries(ctx, r.o.Now(), free, r.o.PerOrigin)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.o.Log.ErrorContext(ctx, "deliveries could not be claimed", "err", err)
+			}
+			return
+		}
+		for _, w := range work {
+			r.flying++
+			r.workers.Go(func() { r.done <- r.deliver(w) })
+		}
+		if len(work) < free {
+			return
+		}
+	}
+}
+
+// deliver makes one request and judges it.
+func (r *round) deliver(w Work) Settlement {
+	s := Settlement{Delivery: w.Delivery}
+	try, ok := Try{At: r.o.Now(), Error: ErrNoSecret}, true
+	if len(w.Secrets) > 0 {
+		try, ok = r.sender.send(r.requests, w)
+	}
+	if !ok {
+		s.Verdict = Verdict{State: scheduler.DeliveryReady, NextAt: w.Delivery.NextAt}
+		return s
+	}
+	s.Try = &try
+	s.Verdict = Judge(w.Delivery, try, r.o.Now(), rand.Float64())
+	return s
+}
+
+// take takes what is done, as much as there is.
+func (r *round) take(s Settlement) {
+	for {
+		r.flying--
+		r.settled = append(r.settled, s)
+		r.tell(s)
+		select {
+		case s = <-r.done:
+		default:
+			return
+		}
+	}
+}
+
+// settle writes what is done. If that fails it is tried again with the next
+// tick: losing it would only send the event once more, but why.
+func (r *round) settle(ctx context.Context) {
+	if len(r.settled) == 0 {
+		return
+	}
+	if err := r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), r.settled); err != nil {
+		if ctx.Err() == nil {
+			r.o.Log.ErrorContext(ctx, "deliveries could not be settled", "err", err)
+		}
+		return
+	}
+	r.settled = nil
+}
+
+func (r *round) sweep(ctx context.Context) {
+	n, err := r.o.Outbox.SweepDeliveries(ctx, r.o.Now())
+	if err != nil && ctx.Err() == nil {
+		r.o.Log.ErrorContext(ctx, "held deliveries could not be swept", "err", err)
+	}
+	if n > 0 && r.o.Observer != nil {
+		r.o.Observer.Overtook(n)
+	}
+}
+
+// stop lets the requests in flight end, then cancels them, and writes what
+// became of them.
+func (r *round) stop(cancel context.CancelFunc) {
+	timer := time.AfterFunc(drain, cancel)
+	defer timer.Stop()
+	for r.flying > 0 {
+		r.take(<-r.done)
+	}
+	r.workers.Wait()
+	ctx, done := context.WithTimeout(context.WithoutCancel(r.requests), settleTimeout)
+	defer done()
+	r.settle(ctx)
+}
+
+// tell counts a try, and logs the end of a delivery that did not arrive.
+func (r *round) tell(s Settlement) {
+	if s.Try == nil {
+		return
+	}
+	if r.o.Observer != nil {
+		r.o.Observer.Tried(s.Delivery.Kind, s.Verdict.State, s.Try.Took)
+	}
+	if s.Verdict.State == scheduler.DeliveryDead || s.Verdict.State == scheduler.DeliveryExpired {
+		d := s.Delivery
+		r.o.Log.WarnContext(r.requests, "an event was given up", "client", d.ClientID, "task", d.TaskID, "delivery", d.ID,
+			"url_host", urlHost(d.URL), "status", s.Try.Status, "cause", s.Try.Error)
+	}
+}
+
+func urlHost(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
