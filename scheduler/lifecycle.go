@@ -10,7 +10,7 @@ const (
 	StepStart   Step = "start"   // waiting → executed
 	StepConnect Step = "connect" // executed, bridged
 	StepEnd     Step = "end"     // executed → delayed or finished
-	StepRelease Step = "release" // executed → as it was before Start
+	StepRelease Step = "release" // executed → as it was before Start, or finished
 	StepLose    Step = "lose"    // executed → delayed or finished, its node gone
 	StepCancel  Step = "cancel"  // waiting → finished; executed: asks the owner
 	StepDrop    Step = "drop"    // waiting → finished, without an attempt
@@ -57,14 +57,14 @@ func (t Task) begin(step Step, now time.Time) Transition {
 	return tr
 }
 
-// owe adds an event, if the task has a URL for it.
-func (tr *Transition) owe(kind EventKind) {
+// owe adds an event of a moment, if the task has a URL for it.
+func (tr *Transition) owe(kind EventKind, at time.Time) {
 	url := tr.Task.url(kind)
 	if url == "" {
 		return
 	}
 	tr.Task.EventSeq++
-	tr.Events = append(tr.Events, Event{Kind: kind, At: tr.At, Sequence: tr.Task.EventSeq, URL: url})
+	tr.Events = append(tr.Events, Event{Kind: kind, At: at, Sequence: tr.Task.EventSeq, URL: url})
 }
 
 // seal gives every event the task as it became.
@@ -80,13 +80,21 @@ func (tr *Transition) finish(result Result, comment string) {
 	t := &tr.Task
 	t.Status, t.Result, t.Comment, t.ReadyAt = Finished, result, comment, time.Time{}
 	t.Node, t.Epoch, t.CancelRequested = "", 0, false
-	tr.owe(EventAfter)
+	tr.owe(EventAfter, tr.At)
 }
 
-// wait sends the task back to wait until at.
+// wait sends the task back to wait until at. It ends instead if a client asked
+// for that, or if its next attempt would begin after its deadline.
 func (tr *Transition) wait(status Status, at time.Time) {
 	t := &tr.Task
-	t.Status, t.ReadyAt, t.Node, t.Epoch = status, at, "", 0
+	switch {
+	case t.CancelRequested:
+		tr.finish(Failure, CommentCancelled)
+	case !t.Deadline.IsZero() && !at.Before(t.Deadline):
+		tr.finish(Failure, CommentExpired)
+	default:
+		t.Status, t.ReadyAt, t.Node, t.Epoch = status, at, "", 0
+	}
 }
 
 // Start begins an attempt of a waiting task on a node. The before-event is
@@ -103,9 +111,9 @@ func (t Task) Start(now time.Time, id CallID, node string, epoch int64) Transiti
 	if n.Attempts > n.Announced {
 		n.Announced = n.Attempts
 		if n.Attempts == 1 {
-			tr.owe(EventBefore)
+			tr.owe(EventBefore, now)
 		} else {
-			tr.owe(EventBeforeAgain)
+			tr.owe(EventBeforeAgain, now)
 		}
 	}
 	return tr.seal()
@@ -130,17 +138,19 @@ func (t Task) Connect(now time.Time) Transition {
 
 func (tr *Transition) connect(at time.Time) {
 	tr.Task.BridgedAt, tr.Task.Reached = at, true
-	tr.owe(EventSuccess)
+	tr.owe(EventSuccess, at)
 }
 
 // End records the outcome of the attempt under way. now is when the pause
 // before the next attempt begins. An attempt for which nothing was signalled,
-// or that our own stop cut before A answered, is released instead.
+// or that our own stop cut before A answered, is released instead. A bridge
+// that Connect recorded counts, whatever the outcome says.
 func (t Task) End(o Outcome, now time.Time) Transition {
-	if o.BridgedAt.IsZero() && t.BridgedAt.IsZero() {
-		if o.Cut == CutShutdown && !o.Reached() || o.Cut == CutNone && o.Free() {
-			return t.Release(now)
-		}
+	if o.BridgedAt.IsZero() {
+		o.BridgedAt = t.BridgedAt
+	}
+	if o.BridgedAt.IsZero() && (o.Cut == CutShutdown && !o.Reached() || o.Cut == CutNone && o.Free()) {
+		return t.Release(now)
 	}
 	tr := t.begin(StepEnd, now)
 	tr.Slot = -1
@@ -174,23 +184,17 @@ func (tr *Transition) endUnbridged(o Outcome, now time.Time) {
 		tr.finish(Failure, o.Comment())
 		return
 	}
-	tr.retry(now.Add(pause))
-}
-
-// retry makes the task wait for its next attempt, or ends it if that would
-// begin after its deadline.
-func (tr *Transition) retry(at time.Time) {
-	if d := tr.Task.Deadline; !d.IsZero() && !at.Before(d) {
-		tr.finish(Failure, CommentExpired)
-		return
-	}
-	tr.wait(Delayed, at)
+	tr.wait(Delayed, now.Add(pause))
 }
 
 // Release takes back an attempt for which nothing was signalled: its number
 // stays for the next one. It tries again after a growing pause; after a day of
-// it, a task without a deadline fails.
+// it, a task without a deadline fails. One that was bridged is lost instead:
+// nobody who has talked is called again.
 func (t Task) Release(now time.Time) Transition {
+	if !t.BridgedAt.IsZero() {
+		return t.Lose(now)
+	}
 	tr := t.begin(StepRelease, now)
 	tr.Slot = -1
 	tr.Attempt = Attempt{CallID: t.CallID}
@@ -201,18 +205,15 @@ func (t Task) Release(now time.Time) Transition {
 	if n.FreeSince.IsZero() {
 		n.FreeSince = now
 	}
-	switch {
-	case t.CancelRequested:
-		tr.finish(Failure, CommentCancelled)
-	case n.Deadline.IsZero() && now.Sub(n.FreeSince) >= freeLimit:
+	if !t.CancelRequested && n.Deadline.IsZero() && now.Sub(n.FreeSince) >= freeLimit {
 		tr.finish(Failure, string(LocalError))
-	default:
-		status := Scheduled
-		if n.Attempts > 0 {
-			status = Delayed
-		}
-		tr.wait(status, now.Add(freePause(n.Releases)))
+		return tr.seal()
 	}
+	status := Scheduled
+	if n.Attempts > 0 {
+		status = Delayed
+	}
+	tr.wait(status, now.Add(freePause(n.Releases)))
 	return tr.seal()
 }
 
@@ -226,6 +227,7 @@ func (t Task) Lose(now time.Time) Transition {
 	tr.Attempt.BridgedAt, tr.Attempt.EndedAt = t.BridgedAt, now
 	tr.Attempt.Result, tr.Attempt.HangupBy = CallFailed, InternalCancel
 	tr.Attempt.HangupCause = CauseName(CauseTemporary)
+	tr.Task.Releases, tr.Task.FreeSince = 0, time.Time{}
 	if !t.BridgedAt.IsZero() {
 		tr.Attempt.Result = CallBridged
 		tr.Task.spend(true)
@@ -233,13 +235,10 @@ func (t Task) Lose(now time.Time) Transition {
 		return tr.seal()
 	}
 	pause, again := tr.Task.spend(false)
-	switch {
-	case t.CancelRequested:
-		tr.finish(Failure, CommentCancelled)
-	case !again:
+	if again || t.CancelRequested {
+		tr.wait(Delayed, now.Add(pause))
+	} else {
 		tr.finish(Failure, CommentLost)
-	default:
-		tr.retry(now.Add(pause))
 	}
 	return tr.seal()
 }
