@@ -1,6 +1,10 @@
 package scheduler
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // MaxStarts is the most tasks that one claim starts.
 const MaxStarts = 500
@@ -42,9 +46,10 @@ const (
 )
 
 // Plan decides which tasks start at now, at most room of them, which can never
-// start, and what holds each queue. Room is dealt to the queues one start at a
-// time in turn, so that no queue takes it all. Every rule of admission lives
-// here; order within a queue never changes.
+// start, and what holds each queue; the verdicts stand in the order of ready.
+// Room is dealt to the queues one start at a time in turn, so that no queue
+// takes it all. Every rule of admission lives here; order within a queue never
+// changes.
 func Plan(ready []Ready, room int, now time.Time) []Verdict {
 	verdicts := make([]Verdict, len(ready))
 	next := make([]int, len(ready)) // first head of each queue not yet decided
@@ -54,9 +59,10 @@ func Plan(ready []Ready, room int, now time.Time) []Verdict {
 			verdicts[i].Hold = r.Runtime.Hold
 		}
 	}
+	order := turns(ready)
 	for room > 0 {
 		before := room
-		for i := range ready {
+		for _, i := range order {
 			if room == 0 {
 				break
 			}
@@ -69,6 +75,29 @@ func Plan(ready []Ready, room int, now time.Time) []Verdict {
 		}
 	}
 	return verdicts
+}
+
+// turns is the order in which queues are dealt room: the one that runs the
+// fewest tasks first, then the one whose head is due for longest. When workers
+// come free one by one, each goes to the queue that has the least of them.
+func turns(ready []Ready) []int {
+	order := make([]int, len(ready))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		a, b := &ready[i], &ready[j]
+		return cmp.Or(cmp.Compare(a.Runtime.Running, b.Runtime.Running), a.due().Compare(b.due()))
+	})
+	return order
+}
+
+// due is when the queue's head is due; zero without one.
+func (r *Ready) due() time.Time {
+	if len(r.Head) == 0 {
+		return time.Time{}
+	}
+	return r.Head[0].Due
 }
 
 // startNext starts the queue's next task if it may, dropping those before it
