@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -202,6 +204,9 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 		CallDuration:  c.count("Params.CallDuration", d.CallDuration, DefaultDuration, 1, 86400),
 	}
 	c.text("Params.CallerIDName", d.CallerIDName, MaxName)
+	if strings.ContainsFunc(d.CallerIDName, unicode.IsControl) {
+		c.fault("Params.CallerIDName", "must not contain control characters") // it becomes part of a header
+	}
 	c.callerID("Params.CallerIDNumber", d.CallerIDNumber, ext)
 	c.callerID("Params.SrcANI", d.SrcANI, ext)
 	c.callerID("Params.DstANI", d.DstANI, ext)
