@@ -53,7 +53,7 @@ type Hold struct {
 // calls it under the row's lock: too early costs an empty look, too late loses
 // a task.
 func (r Runtime) Wake(q Queue, first time.Time) time.Time {
-	if !q.On || !q.DeletedAt.IsZero() || first.IsZero() || q.Limit > 0 && r.Running >= q.Limit {
+	if !q.On || !q.DeletedAt.IsZero() || first.IsZero() || r.full(q) {
 		return time.Time{}
 	}
 	return later(first, r.Hold.Until)
