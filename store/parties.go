@@ -15,8 +15,8 @@ func (s *Store) HasAccount(ctx context.Context) (bool, error) {
 }
 
 func hasAccount(db *gorm.DB) (bool, error) {
-	var found []int
-	err := db.Model(&scheduler.Account{}).Limit(1).Pluck("1", &found).Error
+	var found []scheduler.AccountID
+	err := db.Model(&scheduler.Account{}).Limit(1).Pluck("id", &found).Error
 	return len(found) > 0, err
 }
 
