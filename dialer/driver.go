@@ -82,7 +82,8 @@ type Driver interface {
 	// Health is nil if the network can be reached now, as far as the driver
 	// knows already: it does not wait for the network.
 	Health(ctx context.Context) error
-	// Close ends every leg and waits for what it started.
+	// Close ends every leg and waits for what it started; a second one does
+	// nothing.
 	Close(ctx context.Context) error
 }
 
