@@ -197,7 +197,7 @@ CREATE TABLE deliveries (
     kind        text        NOT NULL CHECK (kind IN ('before', 'before_again', 'success', 'after')),
     attempt     integer     NOT NULL,
     sequence    integer     NOT NULL CHECK (sequence > 0),
-    origin      text        NOT NULL, -- scheme, host and port: what order and isolation are kept for
+    origin      text        COLLATE "C" NOT NULL, -- scheme, host and port: what order and isolation are kept for
     url         text        NOT NULL,
     body        bytea       NOT NULL,
     state       text        NOT NULL CHECK (state IN ('ready', 'held', 'delivered', 'dead', 'expired')),
@@ -208,11 +208,14 @@ CREATE TABLE deliveries (
     lease_until timestamptz,
     created_at  timestamptz NOT NULL,
     ended_at    timestamptz,
-    UNIQUE (task_id, kind, attempt)
+    UNIQUE (task_id, kind, attempt),
+    CHECK ((state IN ('ready', 'held')) = (ended_at IS NULL)),
+    CHECK ((lease_token = '') = (lease_until IS NULL))
 ) WITH (fillfactor = 70);
-CREATE INDEX deliveries_ready ON deliveries (next_at, id) WHERE state = 'ready';
+-- By receiver, so that one with a long backlog is not walked through to reach
+-- the others. Order within a task is read through its unique index.
+CREATE INDEX deliveries_ready ON deliveries (client_id, origin, next_at, id) WHERE state = 'ready';
 CREATE INDEX deliveries_held ON deliveries (next_at, id) WHERE state = 'held';
-CREATE INDEX deliveries_order ON deliveries (task_id, sequence) WHERE state IN ('ready', 'held');
 
 CREATE TABLE delivery_tries (
     delivery_id bigint      NOT NULL REFERENCES deliveries ON DELETE CASCADE,

@@ -206,11 +206,14 @@ CREATE TABLE deliveries (
     lease_until TIMESTAMP,
     created_at  TIMESTAMP NOT NULL,
     ended_at    TIMESTAMP,
-    UNIQUE (task_id, kind, attempt)
+    UNIQUE (task_id, kind, attempt),
+    CHECK ((state IN ('ready', 'held')) = (ended_at IS NULL)),
+    CHECK ((lease_token = '') = (lease_until IS NULL))
 );
-CREATE INDEX deliveries_ready ON deliveries (next_at, id) WHERE state = 'ready';
+-- By receiver, so that one with a long backlog is not walked through to reach
+-- the others. Order within a task is read through its unique index.
+CREATE INDEX deliveries_ready ON deliveries (client_id, origin, next_at, id) WHERE state = 'ready';
 CREATE INDEX deliveries_held ON deliveries (next_at, id) WHERE state = 'held';
-CREATE INDEX deliveries_order ON deliveries (task_id, sequence) WHERE state IN ('ready', 'held');
 
 CREATE TABLE delivery_tries (
     delivery_id integer      NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"time"
+
+	"ringback/scheduler"
+	"ringback/webhooks"
+)
+
+const deliveryColumns = `d.id, d.client_id, d.task_id, d.event_id, d.kind, d.attempt, d.sequence, d.origin, d.url, d.body,
+	d.state, d.tries, d.next_at, d.expires_at, d.lease_token, d.lease_until, d.created_at`
+
+// Receiver by receiver, by skipping from one to the next in deliveries_ready,
+// the first $3 due rows; those among them that are leased count, which is what
+// limits the requests to a receiver over all nodes. Then one row of each in
+// turn. The lock looks at the lease again, so two nodes never take the same
+// row; what one of them holds the other skips.
+const dueDeliveries = `WITH RECURSIVE receivers AS (
+		(SELECT client_id, origin FROM deliveries WHERE state = 'ready' ORDER BY client_id, origin LIMIT 1)
+		UNION ALL
+		SELECT n.client_id, n.origin FROM receivers r CROSS JOIN LATERAL (SELECT client_id, origin FROM deliveries
+			WHERE state = 'ready' AND (client_id, origin) > (r.client_id, r.origin) ORDER BY client_id, origin LIMIT 1) n)
+	SELECT ` + deliveryColumns + `
+	FROM receivers r CROSS JOIN LATERAL (SELECT id, row_number() OVER (ORDER BY next_at, id) AS place FROM deliveries
+		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1
+		ORDER BY next_at, id LIMIT $3) w
+	JOIN deliveries d ON d.id = w.id
+	WHERE d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
+	ORDER BY w.place, d.next_at, d.id LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED`
+
+// The same on SQLite, which has no LATERAL: a receiver is one text, the
+// client's id (36 characters) and the origin.
+const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
+		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready' ORDER BY client_id, origin LIMIT 1)
+		UNION ALL
+		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
+			AND (client_id, origin) > (substr(k, 1, 36), substr(k, 37)) ORDER BY client_id, origin LIMIT 1)
+		FROM receivers WHERE k IS NOT NULL),
+	due AS (SELECT d.*, row_number() OVER (PARTITION BY r.k ORDER BY d.next_at, d.id) AS place
+		FROM receivers r JOIN deliveries d ON d.id IN (SELECT id FROM deliveries w
+			WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
+			ORDER BY w.next_at, w.id LIMIT $3))
+	SELECT ` + deliveryColumns + ` FROM due d WHERE d.lease_until IS NULL OR d.lease_until <= $1
+	ORDER BY d.place, d.next_at, d.id LIMIT $2`
+
+var leaseDeliveries = statement{
+	postgres: `UPDATE deliveries SET lease_token = ($2::text[])[1], lease_until = ($3::timestamptz[])[1]
+	WHERE id = ANY($1::bigint[])`,
+	sqlite: `UPDATE deliveries SET lease_token = $2, lease_until = $3 WHERE id = $1`,
+}
+
+// ClaimDeliveries leases at most n deliveries that are due, dealt to their
+// receivers in turn, at most perOrigin of each over all nodes; and expires what
+// went stale.
+func (s *Store) ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin int) ([]webhooks.Work, error) {
+	var work []webhooks.Work
+	query := dueDeliveriesSQLite
+	if s.postgres != nil {
+		query = dueDeliveries
+	}
+	err := s.write(ctx, func(t *tx) error {
+		work = nil
+		due, err := collect(t, query, []any{now.UTC(), n, perOrigin}, scanDelivery)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		var stale []webhooks.Settlement
+		var fresh []scheduler.Delivery
+		for _, d := range due {
+			if !d.ExpiresAt.IsZero() && !now.Before(d.ExpiresAt) {
+				stale = append(stale, webhooks.Settlement{
+					Delivery: d, Verdict: webhooks.Verdict{State: scheduler.DeliveryExpired},
+				})
+			} else {
+				fresh = append(fresh, d)
+			}
+		}
+		if err := t.settle(now, stale); err != nil {
+			return err
+		}
+		if err := t.lease(now, fresh); err != nil {
+			return err
+		}
+		work, err = t.signed(now, fresh)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return work, nil
+}
+
+func scanDelivery(r *sql.Rows, d *scheduler.Delivery) error {
+	return r.Scan(&d.ID, &d.ClientID, &d.TaskID, &d.EventID, &d.Kind, &d.Attempt, &d.Sequence, &d.Origin, &d.URL, &d.Body,
+		&d.State, &d.Tries, nullTime{&d.NextAt}, nullTime{&d.ExpiresAt}, &d.LeaseToken, nullTime{&d.LeaseUntil},
+		nullTime{&d.CreatedAt})
+}
+
+// lease makes the deliveries this claim's until its lease ends.
+func (t *tx) lease(now time.Time, claimed []scheduler.Delivery) error {
+	token, until := rand.Text(), now.Add(webhooks.Lease)
+	for i := range claimed {
+		claimed[i].LeaseToken, claimed[i].LeaseUntil = token, until
+	}
+	type D = scheduler.Delivery
+	return t.exec(leaseDeliveries, batch{n: len(claimed), columns: []column{
+		col(claimed, func(d *D) int64 { return int64(d.ID) }),
+		col(claimed, func(d *D) string { return d.LeaseToken }),
+		timeCol(claimed, func(d *D) time.Time { return d.LeaseUntil }),
+	}})
+}
+
+// signed adds the live secrets of their clients to the deliveries. A secret
+// that cannot be read is left out: an event is never sent unsigned.
+func (t *tx) signed(now time.Time, claimed []scheduler.Delivery) ([]webhooks.Work, error) {
+	secrets := map[scheduler.ClientID][]webhooks.Secret{}
+	var clients []scheduler.ClientID
+	for _, d := range claimed {
+		if _, ok := secrets[d.ClientID]; !ok {
+			secrets[d.ClientID] = nil
+			clients = append(clients, d.ClientID)
+		}
+	}
+	if len(clients) == 0 {
+		return nil, nil
+	}
+	var rows []sealedSecret
+	if err := t.db.Where("client_id IN ? AND (expires_at IS NULL OR expires_at > ?)", clients, now.UTC()).
+		Order("id").Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		secret, err := t.unseal(row)
+		if err != nil {
+			t.log.ErrorContext(t.ctx, "events cannot be signed", "client", row.ClientID, "err", err)
+			continue
+		}
+		secrets[row.ClientID] = append(secrets[row.ClientID], secret)
+	}
+	work := make([]webhooks.Work, len(claimed))
+	for i, d := range claimed {
+		work[i] = webhooks.Work{Delivery: d, Secrets: secrets[d.ClientID]}
+	}
+	return work, nil
+}
