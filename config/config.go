@@ -30,9 +30,10 @@ type Config struct {
 	Grace          time.Duration
 	Dialer         string // "trunks", "sim" or, without trunks, ""
 	Sim            Sim
-	DefaultRegion  string // ISO 3166-1 alpha-2; "": none
-	WebhookAllowed []netip.Prefix
-	LogFormat      string // "text" or "json"
+	DefaultRegion  string         // ISO 3166-1 alpha-2; "": none
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	WebhookAllowed []netip.Prefix // inward networks that events may go to
+	LogFormat      string         // "text" or "json"
 	LogLevel       slog.Level
 	Trunks         []Trunk
 }

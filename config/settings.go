@@ -65,6 +65,8 @@ var settings = []setting{
 		set: func(c *Config, s string) error { c.Sim.Journal = s; return nil }},
 	{name: "DEFAULT_REGION", shown: "none", doc: "country (ISO 3166-1, two letters) of numbers without a country code",
 		set: func(c *Config, s string) error { return region(&c.DefaultRegion, s) }},
+	{name: "TRUSTED_PROXIES", shown: "none", doc: "networks of proxies whose `X-Forwarded-For` is believed, by commas",
+		set: func(c *Config, s string) error { return prefixes(&c.TrustedProxies, s) }},
 	{name: "WEBHOOK_ALLOW_CIDRS", shown: "none (`demo`: loopback)", doc: "inward networks that events may be sent to, by commas; link-local stays refused",
 		set: func(c *Config, s string) error { return prefixes(&c.WebhookAllowed, s) }},
 	{name: "LOG_FORMAT", def: "text", doc: "`text` or `json`",
@@ -78,7 +80,7 @@ var settings = []setting{
 // the environment are left alone: Kubernetes makes RINGBACK_PORT and its like
 // for a service called ringback.)
 var notYet = []string{
-	"KEEP_FINISHED", "KEEP_CALLS", "TRUSTED_PROXIES", "SOUNDS_DIR", "SMTP_URL", "OTLP_ENDPOINT",
+	"KEEP_FINISHED", "KEEP_CALLS", "SOUNDS_DIR", "SMTP_URL", "OTLP_ENDPOINT",
 }
 
 // defaultText is the default as the README shows it.

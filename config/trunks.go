@@ -145,7 +145,7 @@ func driver(to *string, s string) error {
 	return oneOf(to, s, "sip", "sim")
 }
 
-var prefixForm = regexp.MustCompile(`^\+[0-9]{1,14}$`)
+var prefixForm = regexp.MustCompile(`^\+[0-9]{1,15}$`)
 
 func numberPrefixes(to *[]string, s string) error {
 	if s == "" {
@@ -154,7 +154,7 @@ func numberPrefixes(to *[]string, s string) error {
 	list := strings.Split(s, ",")
 	for _, p := range list {
 		if !prefixForm.MatchString(p) {
-			return fmt.Errorf("%q must be + and 1 to 14 digits, in quotes", p)
+			return fmt.Errorf("%q must be + and 1 to 15 digits, in quotes", p)
 		}
 	}
 	*to = list
