@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,13 +22,21 @@ type Trunk struct {
 	MaxChannels int      // calls at one time on this node; 0: no limit
 
 	// Of driver sip.
-	Endpoint  string // SIP URI with {number} or {e164}
-	Listen    string // host:port, our own SIP address
-	Advertise string // host or host:port, our address as the peer sees it; "": Listen
-	RTPLow    int    // first and last port of our RTP sockets; 0: any
-	RTPHigh   int
-	Codecs    []string // PCMA, PCMU, in order of preference
+	Endpoint      string   // SIP URI with {number} or {e164}
+	OutboundProxy string   // host:port that every request goes to; "": the endpoint's host
+	Listen        string   // IP:port, our own SIP address
+	Advertise     string   // IP or IP:port, our address as the peer sees it; "": found out
+	RTPPorts      string   // first-last
+	Codecs        []string // PCMA, PCMU, in order of preference
 }
+
+// What a sip trunk has where nothing else is given.
+const (
+	defaultSIPListen = "0.0.0.0:5060"
+	defaultRTPPorts  = "20000-29999"
+)
+
+var defaultCodecs = []string{"PCMA", "PCMU"}
 
 // trunkField is a key of a trunk.
 type trunkField struct {
@@ -50,19 +58,21 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return integer(&t.MaxChannels, s, 0, 100_000) }},
 	"endpoint": {sip: true, doc: "`sip:{number}@sip.example.net:5060`; `{number}` digits only, `{e164}` with +",
 		set: func(t *Trunk, s string) error { return endpoint(&t.Endpoint, s) }},
-	"listen": {sip: true, doc: "our own SIP address, such as `0.0.0.0:5060`",
-		set: func(t *Trunk, s string) error { return address(&t.Listen, s) }},
-	"advertise": {sip: true, doc: "our address as the peer sees it (NAT)",
+	"outbound_proxy": {sip: true, doc: "`host:port` that every request is sent to; absent: the endpoint's host",
+		set: func(t *Trunk, s string) error { return proxy(&t.OutboundProxy, s) }},
+	"listen": {sip: true, doc: "our own SIP address, IP and port; absent: `" + defaultSIPListen + "`",
+		set: func(t *Trunk, s string) error { return sipListen(&t.Listen, s) }},
+	"advertise": {sip: true, doc: "our address as the peer sees it (NAT), IP with or without a port; absent: found out",
 		set: func(t *Trunk, s string) error { return advertise(&t.Advertise, s) }},
-	"rtp_ports": {sip: true, doc: "`20000-29999`; absent: any",
-		set: func(t *Trunk, s string) error { return ports(&t.RTPLow, &t.RTPHigh, s) }},
-	"codecs": {sip: true, doc: "`[PCMA, PCMU]`, in order of preference",
+	"rtp_ports": {sip: true, doc: "ports of the media; absent: `" + defaultRTPPorts + "`",
+		set: func(t *Trunk, s string) error { return ports(&t.RTPPorts, s) }},
+	"codecs": {sip: true, doc: "in order of preference; absent: `[PCMA, PCMU]`",
 		set: func(t *Trunk, s string) error { return codecs(&t.Codecs, s) }},
 }
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"username", "password", "outbound_proxy", "media", "register", "tls_cert", "tls_key", "tls_ca",
+	"username", "password", "media", "register", "tls_cert", "tls_key", "tls_ca",
 	"uri_hosts", "max_cps", "failover", "url", "app", "address",
 }
 
@@ -130,11 +140,18 @@ func (t *Trunk) check(at string, faults *Faults) {
 		faults.add(at+".driver", "is required")
 	case t.Driver == "sip" && t.Endpoint == "":
 		faults.add(at+".endpoint", "is required for driver sip")
-	case t.Driver == "sip" && t.Listen == "":
-		faults.add(at+".listen", "is required for driver sip")
 	}
-	if t.Driver == "sip" && len(t.Codecs) == 0 {
-		t.Codecs = []string{"PCMA", "PCMU"}
+	if t.Driver != "sip" {
+		return
+	}
+	if t.Listen == "" {
+		t.Listen = defaultSIPListen
+	}
+	if t.RTPPorts == "" {
+		t.RTPPorts = defaultRTPPorts
+	}
+	if len(t.Codecs) == 0 {
+		t.Codecs = defaultCodecs
 	}
 }
 
@@ -174,29 +191,45 @@ func endpoint(to *string, s string) error {
 	return nil
 }
 
+func proxy(to *string, s string) error {
+	if s == "" {
+		return nil
+	}
+	if err := address(to, s); err != nil {
+		return errors.New("must be host:port, such as proxy.example.net:5060")
+	}
+	return nil
+}
+
+func sipListen(to *string, s string) error {
+	if _, err := netip.ParseAddrPort(s); err != nil {
+		return errors.New("must be an IP address and a port, such as 0.0.0.0:5060")
+	}
+	*to = s
+	return nil
+}
+
 func advertise(to *string, s string) error {
 	if s == "" {
 		return nil
 	}
-	host := s
-	if h, _, err := net.SplitHostPort(s); err == nil {
-		host = h
-	}
-	if net.ParseIP(host) == nil {
+	_, errAddr := netip.ParseAddr(s)
+	_, errPort := netip.ParseAddrPort(s)
+	if errAddr != nil && errPort != nil {
 		return errors.New("must be an IP address, with or without a port")
 	}
 	*to = s
 	return nil
 }
 
-func ports(low, high *int, s string) error {
-	from, to, ok := strings.Cut(s, "-")
+func ports(to *string, s string) error {
+	from, last, ok := strings.Cut(s, "-")
 	a, errA := strconv.Atoi(from)
-	b, errB := strconv.Atoi(to)
+	b, errB := strconv.Atoi(last)
 	if !ok || errA != nil || errB != nil || a < 1024 || b > 65535 || b-a < 3 {
 		return errors.New("must be a range of at least four ports above 1023: 20000-29999")
 	}
-	*low, *high = a, b
+	*to = s
 	return nil
 }
 

@@ -16,6 +16,7 @@ trunks:
     prefixes: ["+39", "+44"]
     endpoint: "sip:{number}@sip.example.net:5060;transport=udp"
     listen: "0.0.0.0:5060"
+    outbound_proxy: proxy.example.net:5070
     advertise: 192.0.2.1
     rtp_ports: "20000-29999"
     codecs: [PCMU]
@@ -28,7 +29,7 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp 0.0.0.0:5060 192.0.2.1 20000 29999 [PCMU]} {desk sim [] true 0    0 0 []}]`
+	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU]} {desk sim [] true 0      []}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -49,12 +50,13 @@ func TestBadFiles(t *testing.T) {
 		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
 		"a key not yet obeyed":         {sip + "register: true}", "trunks[0].register: is not supported yet"},
 		"a driver not yet there":       {"trunks: [{name: a, driver: ari}]", "trunks[0].driver: ari is not supported yet"},
-		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: ':0', endpoint: 'sip:{number}@h;transport=tls'}]", "transport=tls is not supported yet"},
+		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=tls'}]", "transport=tls is not supported yet"},
 		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
 		"a trunk without a driver":     {"trunks: [{name: a}]", "trunks[0].driver: is required"},
-		"a sip trunk without endpoint": {"trunks: [{name: a, driver: sip, listen: ':0'}]", "trunks[0].endpoint: is required"},
-		"a sip trunk without listen":   {"trunks: [{name: a, driver: sip, endpoint: 'sip:{number}@h'}]", "trunks[0].listen: is required"},
-		"an endpoint without a number": {"trunks: [{name: a, driver: sip, listen: ':0', endpoint: 'sip:h'}]", "with the number in it"},
+		"a sip trunk without endpoint": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0'}]", "trunks[0].endpoint: is required"},
+		"a host name to listen on":     {sip + "x: y}\n  - {name: b, driver: sip, listen: 'localhost:5060'}", "trunks[1].listen: must be an IP address"},
+		"a proxy without a port":       {sip + "outbound_proxy: proxy.example.net}", "must be host:port"},
+		"an endpoint without a number": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:h'}]", "with the number in it"},
 		"two trunks of one name":       {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
 		"a sip key of a sim trunk":     {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
 		"a prefix without plus":        {sip + "prefixes: [39]}", `"39" must be + and`},
