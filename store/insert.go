@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,6 +83,12 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 		}
 		return t.saveRuntimes(locked)
 	})
+	if errors.Is(err, scheduler.ErrData) {
+		// The schema refuses a queue of another client before we look at it.
+		if _, gone := s.Queue(ctx, client, queue); gone != nil {
+			err = gone
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,12 +31,7 @@ func readQueue(db *gorm.DB, client scheduler.ClientID, id scheduler.QueueID) (sc
 // QueueState returns what moves of a queue, and how many of its tasks show
 // each status.
 func (s *Store) QueueState(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Runtime, map[scheduler.Status]int, error) {
-	db := s.reads.WithContext(ctx)
-	q, err := readQueue(db, client, id)
-	if err != nil {
-		return scheduler.Runtime{}, nil, err
-	}
-	runtime, err := one[scheduler.Runtime](db.Where("queue_id = ?", id), "there is no task scheduler %d", id)
+	q, runtime, err := s.QueueNow(ctx, client, id)
 	if err != nil {
 		return scheduler.Runtime{}, nil, err
 	}
@@ -46,7 +41,7 @@ func (s *Store) QueueState(ctx context.Context, client scheduler.ClientID, id sc
 		Due    bool
 		N      int
 	}
-	err = db.Model(&scheduler.Task{}).Where("queue_id = ?", id).
+	err = s.reads.WithContext(ctx).Model(&scheduler.Task{}).Where("queue_id = ?", id).
 		Select("status, ready_at IS NOT NULL AND ready_at <= ? AS due, count(*) AS n", now).Group("1, 2").Scan(&groups).Error
 	counts := map[scheduler.Status]int{}
 	for _, g := range groups {

@@ -27,15 +27,11 @@ func (s *Store) Task(ctx context.Context, client scheduler.ClientID, queue sched
 // their stored status; which of them a derived one selects is judged by the
 // queue as it is now.
 func (s *Store) Tasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, f scheduler.TaskFilter, p scheduler.Page) (scheduler.List[scheduler.Task], error) {
+	q, runtime, err := s.QueueNow(ctx, client, queue)
+	if err != nil {
+		return scheduler.List[scheduler.Task]{}, err
+	}
 	db := s.reads.WithContext(ctx)
-	q, err := readQueue(db, client, queue)
-	if err != nil {
-		return scheduler.List[scheduler.Task]{}, err
-	}
-	runtime, err := one[scheduler.Runtime](db.Where("queue_id = ?", queue), "there is no task scheduler %d", queue)
-	if err != nil {
-		return scheduler.List[scheduler.Task]{}, err
-	}
 	rows := db.Model(&scheduler.Task{}).Where("client_id = ? AND queue_id = ?", client, queue)
 	if len(f.Statuses) > 0 {
 		rows = rows.Where(showing(db, f.Statuses, q, runtime, s.now().UTC()))
@@ -51,20 +47,20 @@ func showing(db *gorm.DB, statuses []scheduler.Status, q scheduler.Queue, r sche
 	for _, status := range statuses {
 		wanted[status] = true
 	}
-	any := db.Session(&gorm.Session{NewDB: true}).Where("1 = 0")
+	either := db.Session(&gorm.Session{NewDB: true}).Where("1 = 0")
 	for _, stored := range []scheduler.Status{scheduler.Scheduled, scheduler.Executed, scheduler.Delayed, scheduler.Finished} {
 		due := scheduler.Task{Status: stored, ReadyAt: now}
 		early := scheduler.Task{Status: stored, ReadyAt: now.Add(time.Second)}
 		switch due, early := wanted[due.Shown(q, r, now)], wanted[early.Shown(q, r, now)]; {
 		case due && early:
-			any = any.Or("status = ?", stored)
+			either = either.Or("status = ?", stored)
 		case due:
-			any = any.Or("status = ? AND ready_at <= ?", stored, now)
+			either = either.Or("status = ? AND ready_at <= ?", stored, now)
 		case early:
-			any = any.Or("status = ? AND ready_at > ?", stored, now)
+			either = either.Or("status = ? AND ready_at > ?", stored, now)
 		}
 	}
-	return any
+	return either
 }
 
 // filtered selects by everything of a filter but the status.

@@ -1,0 +1,23 @@
+package store
+
+import "ringback/scheduler"
+
+// Insert stores a row as it is: what no method of this release makes.
+func Insert(s *Store, row any) error { return s.db.Create(row).Error }
+
+// Exec runs a statement on the database.
+func Exec(s *Store, statement string, args ...any) error { return s.db.Exec(statement, args...).Error }
+
+// SealedSecrets returns the sealed columns of all webhook secrets.
+func SealedSecrets(s *Store) ([][]byte, error) {
+	var sealed [][]byte
+	err := s.db.Model(&sealedSecret{}).Pluck("sealed", &sealed).Error
+	return sealed, err
+}
+
+// TasksOf returns the tasks of a queue, deleted or not, by id.
+func TasksOf(s *Store, queue scheduler.QueueID) ([]scheduler.Task, error) {
+	var tasks []scheduler.Task
+	err := s.db.Where("queue_id = ?", queue).Order("id").Find(&tasks).Error
+	return tasks, err
+}
