@@ -130,7 +130,9 @@ func (c *call) bridge() bool {
 	ctx, done := context.WithTimeout(c.ctx, c.engine.grace)
 	defer done()
 	if err := c.a.trunk.Driver.Bridge(ctx, c.a.id, c.b.id); err != nil {
-		c.warn("legs could not be bridged", c.b, err)
+		if c.deliverAll(); !c.over() {
+			c.warn("legs could not be bridged", c.b, err)
+		}
 		return false
 	}
 	c.bridgedAt = c.now()
@@ -169,6 +171,7 @@ func (c *call) clear() {
 	if c.cut != scheduler.CutNone {
 		reason = HangupCancel
 	}
+	c.deliverAll()
 	c.hangup(reason, c.legs...)
 	c.lastsTill = time.Time{}
 	c.await(context.Background(), c.quiet)
@@ -178,9 +181,7 @@ func (c *call) clear() {
 // cut before.
 func (c *call) await(ctx context.Context, until func() bool) bool {
 	for {
-		for m, ok := c.mail.take(); ok; m, ok = c.mail.take() {
-			c.deliver(m)
-		}
+		c.deliverAll()
 		if until() {
 			return true
 		}

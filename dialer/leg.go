@@ -85,6 +85,13 @@ func (c *call) originate(l *leg) {
 	}
 }
 
+// deliverAll applies what has come in.
+func (c *call) deliverAll() {
+	for m, ok := c.mail.take(); ok; m, ok = c.mail.take() {
+		c.deliver(m)
+	}
+}
+
 // deliver applies a message to its leg.
 func (c *call) deliver(m message) {
 	l := m.leg
