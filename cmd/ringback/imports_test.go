@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"driver":    {"dialer", "scheduler"},
 }
 
-// helpers are packages that are help for tests and no part of the program.
+// helpers are packages for tests, no part of the program.
 var helpers = map[string]bool{"store/storetest": true, "dialer/dialertest": true, "dialer/sip/sipptest": true}
 
 func TestImports(t *testing.T) {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ringback/scheduler"
+)
+
+// metrics is what the packages' observers tell, as Prometheus reads it. Times
+// are in seconds.
+type metrics struct {
+	registry    *prometheus.Registry
+	transitions *prometheus.CounterVec
+	finished    *prometheus.CounterVec
+	claims      prometheus.Histogram
+	lateness    prometheus.Histogram
+	deliveries  *prometheus.CounterVec
+	overtook    prometheus.Counter
+	delivery    prometheus.Histogram
+	requests    *prometheus.CounterVec
+	request     *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_transitions_total", Help: "Steps of tasks that were stored."}, []string{"step"}),
+		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_tasks_finished_total", Help: "Tasks that ended."}, []string{"result"}),
+		claims: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ringback_claim_seconds", Help: "How long a claim of due tasks took.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ringback_start_lateness_seconds", Help: "How long after their due time tasks started.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 14)}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_delivery_tries_total", Help: "Tries to deliver an event, by its kind and what became of it."}, []string{"kind", "state"}),
+		overtook: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ringback_deliveries_overtook_total", Help: "Events that no longer waited for an earlier one of their task."}),
+		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ringback_delivery_seconds", Help: "How long a try to deliver an event took.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12)}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "code"}),
+		request: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ringback_http_seconds", Help: "How long requests took to answer.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}, []string{"method", "route"}),
+	}
+	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.delivery, m.requests, m.request,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// gauge shows a number that is asked for when the metrics are read.
+func (m *metrics) gauge(name, help string, value func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+		func() float64 { return float64(value()) }))
+}
+
+// handler answers /metrics.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Claimed counts a claim.
+func (m *metrics) Claimed(_ int, took time.Duration, late []time.Duration) {
+	m.claims.Observe(took.Seconds())
+	for _, l := range late {
+		m.lateness.Observe(max(l, 0).Seconds())
+	}
+}
+
+// Wrote counts a transition that is stored.
+func (m *metrics) Wrote(tr scheduler.Transition) {
+	m.transitions.WithLabelValues(string(tr.Step)).Inc()
+	if tr.Task.Status == scheduler.Finished {
+		m.finished.WithLabelValues(string(tr.Task.Result)).Inc()
+	}
+}
+
+// Tried counts a try to deliver an event.
+func (m *metrics) Tried(kind scheduler.EventKind, state scheduler.DeliveryState, took time.Duration) {
+	m.deliveries.WithLabelValues(string(kind), string(state)).Inc()
+	m.delivery.Observe(took.Seconds())
+}
+
+// Overtook counts events that went before an earlier one of their task.
+func (m *metrics) Overtook(n int) { m.overtook.Add(float64(n)) }
+
+// Answered counts a request; route is its pattern, not its path.
+func (m *metrics) Answered(method, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
+	m.request.WithLabelValues(method, route).Observe(took.Seconds())
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"ringback/api"
+	"ringback/config"
+	"ringback/scheduler"
+	"ringback/store"
+	"ringback/webhooks"
+)
+
+// errFenced ends a process whose epoch another one raised: what it believes is
+// out of date, and a new start is the cure.
+var errFenced = errors.New("another process took over the calls of this node; start it again")
+
+func serveCommand(args []string, signals <-chan os.Signal, stderr io.Writer) error {
+	cfg, err := load(config.Source{Args: args, Serves: true})
+	if err != nil {
+		return err
+	}
+	return serve(cfg, newLog(cfg, stderr), signals, func(context.Context, string) error { return nil })
+}
+
+// serve runs a node until a signal comes, then stops it in the order in which
+// work flows: no requests, no new calls, calls under way until the grace is
+// over or a second signal comes, their results, their events. up is called
+// with the node's address once it answers.
+//
+// It is one straight line on purpose, and therefore long: the order is what
+// matters here.
+func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up func(ctx context.Context, base string) error) (err error) {
+	ctx, stop := untilSignal(signals)
+	defer stop()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	clock := &scheduler.Clock{}
+	db, err := openStore(ctx, cfg, clock, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	networks, err := openCarriers(cfg, clock.Now, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, networks.close(context.WithoutCancel(ctx))) }()
+
+	observed := newMetrics()
+	lease := scheduler.NewLease()
+	recorder := scheduler.NewRecorder(scheduler.RecorderOptions{
+		Results: db, Lease: lease, Now: clock.Now, Log: log, Observer: observed,
+	})
+	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
+		Tasks: db, Recorder: recorder, Dialer: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
+		Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
+	})
+	node := scheduler.NewNode(scheduler.NodeOptions{
+		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Lose: dispatcher.Lose, Log: log,
+	})
+	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
+	notifier := webhooks.New(webhooks.Options{Outbox: db, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
+	db.OnTasks(dispatcher.Wake)
+	db.OnEvents(notifier.Wake)
+	observed.gauge("ringback_calls_in_progress", "Calls under way on this node, results not yet written included.", dispatcher.InProgress)
+
+	left, err := node.Join(ctx)
+	if err != nil {
+		return fmt.Errorf("join as node %s: %w", cfg.Node, err)
+	}
+
+	// What starts work ends with the signal (ctx); what finishes it, later.
+	finishing, finished := context.WithCancel(context.WithoutCancel(ctx))
+	defer finished()
+	var starters, writer, finishers sync.WaitGroup
+	writer.Go(func() { recorder.Run(finishing) })
+	finishers.Go(func() { node.Run(finishing) })
+	finishers.Go(func() { notifier.Run(finishing) })
+	finishers.Go(func() { hangUpWhenFenced(finishing, lease, dispatcher) })
+	dispatcher.Lose(left)
+	starters.Go(func() { dispatcher.Run(ctx) })
+	starters.Go(func() { listen(ctx, db, dispatcher.Wake, log) })
+	jobs := newCron()
+	jobs.Schedule(every(tickEvery), cron.FuncJob(dispatcher.Tick))
+	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, observed, log) }))
+	jobs.Start()
+	options := api.Options{
+		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion,
+		TrustedProxies: cfg.TrustedProxies, Observer: observed, Simulated: simulated(cfg),
+		Ready: health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
+	}
+	if cfg.MetricsListen == "" {
+		options.Metrics = observed.handler()
+	}
+	web := serveHTTP(cfg, listener, api.New(options), observed, log)
+	debug.FreeOSMemory() // what only the start needed
+	log.Info("listening on " + web.base)
+
+	err = up(ctx, web.base)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			log.Info(fmt.Sprintf("stopping: calls may go on for %s; a second signal ends them", cfg.Grace))
+		case <-lease.Fenced():
+			err = errFenced
+		case err = <-web.failed:
+		}
+	}
+	stop()
+	web.close()
+	starters.Wait()
+	<-jobs.Stop().Done()
+	drain(cfg.Grace, dispatcher, signals, log)
+	recorder.Close()
+	if !within(resultsEnd, writer.Wait) {
+		log.Error("results could not be written in time: their calls will be recorded as lost")
+	}
+	if e := node.Leave(context.WithoutCancel(ctx)); e != nil && !errors.Is(e, scheduler.ErrFenced) {
+		log.Warn("the lease could not be given back: it runs out by itself", "err", e)
+	}
+	finished()
+	writer.Wait()
+	finishers.Wait()
+	return err
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"ringback/dialer/sip/sipptest"
+)
+
+// TestSIP sends one task through the program and a SIP trunk to two SIPp,
+// which judge their dialogues themselves: A answers and is hung up on, B
+// answers and hangs up.
+func TestSIP(t *testing.T) {
+	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
+	exchange := sipptest.NewExchange(t)
+	a := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "answer.xml"), Limit: patience})
+	b := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "hangs_up.xml"), Limit: patience})
+	exchange.Connect("390612340001", a.Addr)
+	exchange.Connect("390612340002", b.Addr)
+
+	dir := t.TempDir()
+	trunks := fmt.Sprintf("trunks:\n  - {name: exchange, driver: sip, endpoint: 'sip:{number}@%s', listen: '127.0.0.1:0'}\n", exchange.Addr)
+	if err := os.WriteFile(filepath.Join(dir, "ringback.yaml"), []byte(trunks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	events := newReceiver()
+	defer events.Close()
+	p, err := startProgram("", dir, []string{"serve"}, []string{
+		"RINGBACK_ADMIN_USERNAME=" + adminName, "RINGBACK_ADMIN_PASSWORD=" + adminPassword, "RINGBACK_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if code, err := p.stop(syscall.SIGTERM); code != 0 || err != nil {
+			t.Errorf("stop: exit code %d, %v\n%s", code, err, p.out.String())
+		}
+	}()
+	client, err := newTenant(p.url, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := map[string]any{
+		"name": "through sip", "a_number": "+390612340001", "b_number": "+390612340002", "extension_id": client.extension,
+		"url_before": events.URL + "/before", "url_success": events.URL + "/success", "url_after": events.URL + "/after",
+	}
+	if err := client.must(http.StatusCreated, "POST", client.tasks(), map[string]any{"tasks": []any{task}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got wireTask
+	err = await(patience, func() error {
+		if got, err = client.task("through sip"); err == nil && got.Status != "finished" {
+			err = fmt.Errorf("the task is still %s", got.Status)
+		}
+		return err
+	})
+	if err != nil || got.FinishResult != "success" {
+		t.Fatalf("got %+v, %v\n%s", got, err, p.out.String())
+	}
+	a.Wait()
+	b.Wait()
+	var call struct {
+		Result      string `json:"result"`
+		Simulated   bool   `json:"simulated"`
+		Disposition string `json:"hangup_disposition"`
+		CDR         []struct {
+			Leg     string `json:"leg"`
+			Result  string `json:"result"`
+			SIPCode int    `json:"sip_code"`
+			Trunk   string `json:"trunk"`
+		} `json:"cdr"`
+	}
+	if err := client.must(http.StatusOK, "GET", client.path("/call_history/"+got.CDR), nil, &call); err != nil {
+		t.Fatal(err)
+	}
+	want := "{bridged false callee_bye [{a answered 200 exchange} {b answered 200 exchange}]}"
+	if fmt.Sprint(call) != want {
+		t.Errorf("the call history says\n%v, want\n%s", call, want)
+	}
+	err = await(patience, func() error {
+		if types := events.of(got.ID); !slices.Equal(types, []string{"before", "success", "after"}) {
+			return fmt.Errorf("events %q", types)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"ringback/api"
+	"ringback/config"
+	"ringback/dialer"
+	"ringback/scheduler"
+	"ringback/store"
+)
+
+const (
+	// tickEvery is the safety net below every wake-up of the dispatcher.
+	tickEvery = time.Second
+	// tidyEvery is how often the housekeeping runs.
+	tidyEvery = time.Minute
+	// listenAgain is the pause before a lost notification channel is opened again.
+	listenAgain = time.Second
+	// cutEnd is how long calls that were hung up may take to end.
+	cutEnd = dialer.DefaultGrace + 2*time.Second
+	// resultsEnd is how long the last results may take to be written.
+	resultsEnd = 30 * time.Second
+)
+
+// openStore opens the database, brings it up to this release unless that is
+// switched off, and makes the first account.
+func openStore(ctx context.Context, cfg config.Config, clock *scheduler.Clock, log *slog.Logger) (*store.Store, error) {
+	key, err := secretKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Options{URL: cfg.DatabaseURL, Now: clock.Now, Secret: key, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if err = prepare(ctx, cfg, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// prepare makes an open database fit to be served from.
+func prepare(ctx context.Context, cfg config.Config, db *store.Store) error {
+	if cfg.Migrate {
+		if err := db.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	pending, err := db.MigrationsPending(ctx)
+	if err != nil {
+		return err
+	}
+	if pending > 0 {
+		return fmt.Errorf("the database lacks %d migrations, and RINGBACK_MIGRATE is off: ringback migrate up", pending)
+	}
+	return firstAccount(ctx, cfg, db, time.Now())
+}
+
+// firstAccount makes the master account with its first user. Without an
+// account nobody could sign in, so that without one nothing is served.
+func firstAccount(ctx context.Context, cfg config.Config, db *store.Store, now time.Time) error {
+	has, err := db.HasAccount(ctx)
+	if err != nil || has {
+		return err
+	}
+	if cfg.AdminUsername == "" {
+		return errors.New("there is no account yet, so that nobody could sign in: " +
+			"set RINGBACK_ADMIN_USERNAME and RINGBACK_ADMIN_PASSWORD (or RINGBACK_ADMIN_PASSWORD_FILE) for the first start")
+	}
+	account := scheduler.Account{
+		ID: scheduler.AccountID(scheduler.NewGUID(now)), CompanyName: "Master", TimeZone: "UTC", CreatedAt: now,
+	}
+	user := scheduler.User{
+		ID: scheduler.UserID(scheduler.NewGUID(now)), AccountID: account.ID, Username: cfg.AdminUsername,
+		PasswordHash: api.HashPassword(string(cfg.AdminPassword)), CreatedAt: now,
+	}
+	if err := db.EnsureMaster(ctx, account, user); err != nil {
+		return fmt.Errorf("make the first account: %w", err)
+	}
+	return nil
+}
+
+// hangUpWhenFenced ends what nobody talks on yet as soon as another process
+// took over the epoch: it calls those people itself.
+func hangUpWhenFenced(ctx context.Context, lease *scheduler.Lease, dispatcher *scheduler.Dispatcher) {
+	select {
+	case <-lease.Fenced():
+		dispatcher.Cut(scheduler.CutFenced)
+	case <-ctx.Done():
+	}
+}
+
+// listen wakes the dispatcher when another node's commit may let a task start.
+// Without it the tick finds out, a second later.
+func listen(ctx context.Context, db *store.Store, wake func(), log *slog.Logger) {
+	for ctx.Err() == nil {
+		if err := db.Listen(ctx, wake); err != nil && ctx.Err() == nil {
+			log.Warn("the database's notifications are lost; listening again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(listenAgain):
+		}
+	}
+}
+
+// tidy is the housekeeping.
+func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, observed *metrics, log *slog.Logger) {
+	dropped, err := db.Tidy(ctx, clock.Now())
+	for _, tr := range dropped {
+		observed.Wrote(tr)
+	}
+	if err != nil && ctx.Err() == nil {
+		log.Error("housekeeping failed; the next run tries again", "err", err)
+	}
+}
+
+// drain waits for the calls under way until the grace is over or a second
+// signal comes, then ends them.
+func drain(grace time.Duration, dispatcher *scheduler.Dispatcher, signals <-chan os.Signal, log *slog.Logger) {
+	ctx, over := context.WithTimeout(context.Background(), grace)
+	defer over()
+	go func() {
+		select {
+		case <-signals:
+			over()
+		case <-ctx.Done():
+		}
+	}()
+	if dispatcher.Drain(ctx) {
+		return
+	}
+	log.Info(fmt.Sprintf("hanging up %d calls", dispatcher.InProgress()))
+	dispatcher.Cut(scheduler.CutShutdown)
+	ctx, cancel := context.WithTimeout(context.Background(), cutEnd)
+	defer cancel()
+	if !dispatcher.Drain(ctx) {
+		log.Error("calls did not end when they were hung up: they will be recorded as lost")
+	}
+}
+
+// within reports whether wait returns within a limit.
+func within(limit time.Duration, wait func()) bool {
+	done := make(chan struct{})
+	go func() {
+		wait()
+		close(done)
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
