@@ -19,9 +19,10 @@ const fenceSQLite = `SELECT count(*) FROM nodes WHERE id = $1 AND epoch = $2`
 // Only an executed row may have been asked to be cancelled; its lock keeps the
 // answer true until the commit.
 var lockCancelled = statement{
-	postgres: `SELECT id FROM tasks WHERE id = ANY($1::bigint[]) AND status = 'executed' AND cancel_requested
-	ORDER BY id FOR NO KEY UPDATE`,
-	sqlite: `SELECT id FROM tasks WHERE id = $1 AND status = 'executed' AND cancel_requested`,
+	postgres: `SELECT t.id FROM tasks t JOIN unnest($1::bigint[], $2::bigint[]) AS v(queue_id, id)
+		ON t.queue_id = v.queue_id AND t.id = v.id
+	WHERE t.status = 'executed' AND t.cancel_requested ORDER BY t.id FOR NO KEY UPDATE OF t`,
+	sqlite: `SELECT id FROM tasks WHERE queue_id = $1 AND id = $2 AND status = 'executed' AND cancel_requested`,
 }
 
 // The guard: status, attempt, node and epoch are what the transition was made
@@ -35,11 +36,11 @@ var updateTasks = statement{
 	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::integer[], $7::integer[],
 		$8::integer[], $9::integer[], $10::boolean[], $11::integer[], $12::timestamptz[], $13::integer[], $14::text[],
 		$15::text[], $16::text[], $17::bigint[], $18::timestamptz[], $19::boolean[], $20::timestamptz[],
-		$21::text[], $22::text[], $23::text[], $24::bigint[], $25::boolean[])
+		$21::text[], $22::text[], $23::text[], $24::bigint[], $25::boolean[], $26::bigint[])
 		AS v(id, status, result, comment, ready_at, attempts, announced, tries_spent, caller_spent, reached, releases,
 		free_since, event_seq, call_id, prev_call_id, node, epoch, bridged_at, cancel_requested, updated_at,
-		from_status, from_call, from_node, from_epoch, connects)
-	WHERE t.id = v.id AND t.status = v.from_status
+		from_status, from_call, from_node, from_epoch, connects, queue_id)
+	WHERE t.queue_id = v.queue_id AND t.id = v.id AND t.status = v.from_status
 		AND (v.from_status <> 'executed'
 			OR t.call_id = v.from_call AND t.node = v.from_node AND t.epoch = v.from_epoch)
 		AND NOT (v.connects AND t.bridged_at IS NOT NULL)
@@ -49,7 +50,7 @@ var updateTasks = statement{
 		reached = $10, releases = $11, free_since = $12, event_seq = $13,
 		call_id = $14, prev_call_id = $15, node = $16, epoch = $17, bridged_at = $18,
 		cancel_requested = $19 OR ($25 AND cancel_requested), updated_at = $20
-	WHERE id = $1 AND status = $21 AND ($21 <> 'executed' OR call_id = $22 AND node = $23 AND epoch = $24)
+	WHERE id = $1 AND queue_id = $26 AND status = $21 AND ($21 <> 'executed' OR call_id = $22 AND node = $23 AND epoch = $24)
 		AND NOT ($25 AND bridged_at IS NOT NULL)`,
 }
 
@@ -135,17 +136,17 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 // honourCancels turns what would wait again, and was asked to be cancelled
 // while it ran, into a cancelled task.
 func (t *tx) honourCancels(trs []scheduler.Transition) error {
-	var back []scheduler.TaskID
+	var back []scheduler.Transition
 	for _, tr := range trs {
 		if tr.From.Status == scheduler.Executed && tr.Task.Status.Waiting() {
-			back = append(back, tr.Task.ID)
+			back = append(back, tr)
 		}
 	}
 	if len(back) == 0 {
 		return nil
 	}
 	asked, err := gather(t, lockCancelled, batch{n: len(back), columns: []column{
-		col(back, func(id *scheduler.TaskID) int64 { return int64(*id) }),
+		col(back, queueOf), col(back, taskOf),
 	}}, func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
 	if err != nil || len(asked) == 0 {
 		return err
@@ -161,7 +162,7 @@ func (t *tx) honourCancels(trs []scheduler.Transition) error {
 func transitionBatch(trs []scheduler.Transition) batch {
 	type T = scheduler.Transition
 	return batch{n: len(trs), columns: []column{
-		col(trs, func(t *T) int64 { return int64(t.Task.ID) }),
+		col(trs, taskOf),
 		col(trs, func(t *T) string { return string(t.Task.Status) }),
 		col(trs, func(t *T) string { return string(t.Task.Result) }),
 		col(trs, func(t *T) string { return t.Task.Comment }),
@@ -186,5 +187,10 @@ func transitionBatch(trs []scheduler.Transition) batch {
 		col(trs, func(t *T) string { return t.From.Node }),
 		col(trs, func(t *T) int64 { return t.From.Epoch }),
 		col(trs, func(t *T) bool { return t.Step == scheduler.StepConnect }),
+		col(trs, queueOf),
 	}}
 }
+
+func taskOf(t *scheduler.Transition) int64 { return int64(t.Task.ID) }
+
+func queueOf(t *scheduler.Transition) int64 { return int64(t.Task.QueueID) }

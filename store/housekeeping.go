@@ -21,7 +21,7 @@ const (
 	forgetTokens = `DELETE FROM tokens WHERE expires_at <= $1`
 
 	forgetExternalIDs = `DELETE FROM external_ids WHERE created_at <= $1 AND NOT EXISTS (SELECT 1 FROM tasks t
-		WHERE t.id = external_ids.task_id AND (t.status <> 'finished' OR t.updated_at > $1))`
+		WHERE t.queue_id = external_ids.queue_id AND t.id = external_ids.task_id AND (t.status <> 'finished' OR t.updated_at > $1))`
 )
 
 // Under the queue's lock, so that no claim starts them meanwhile.

@@ -97,7 +97,7 @@ CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT 
 
 CREATE SEQUENCE tasks_id_seq;
 CREATE TABLE tasks (
-    id               bigint      PRIMARY KEY DEFAULT nextval('tasks_id_seq'),
+    id               bigint      NOT NULL DEFAULT nextval('tasks_id_seq'),
     client_id        uuid        NOT NULL,
     queue_id         bigint      NOT NULL,
     extension_id     bigint      NOT NULL,
@@ -139,6 +139,7 @@ CREATE TABLE tasks (
     cancel_requested boolean     NOT NULL DEFAULT false,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
+    PRIMARY KEY (queue_id, id),
     CHECK ((status IN ('scheduled', 'delayed')) = (ready_at IS NOT NULL)),
     CHECK ((status = 'executed') = (node <> '')),
     CHECK ((status = 'finished') = (result <> '')),
@@ -150,7 +151,6 @@ ALTER SEQUENCE tasks_id_seq OWNED BY tasks.id;
 CREATE INDEX tasks_ready ON tasks (queue_id, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX tasks_executed ON tasks (node) WHERE status = 'executed';
 CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND ready_at IS NOT NULL;
-CREATE INDEX tasks_queue ON tasks (queue_id, id);
 
 CREATE TABLE external_ids (
     queue_id    bigint      NOT NULL REFERENCES queues,
@@ -185,7 +185,7 @@ CREATE TABLE attempts (
     CHECK ((ended_at IS NULL) = (result = '')),
     FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id)
 ) WITH (fillfactor = 70);
-CREATE INDEX attempts_history ON attempts (client_id, started_at, call_id);
+CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
 -- The outbox: one row per event and URL, written with what makes it true.

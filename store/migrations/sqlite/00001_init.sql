@@ -183,7 +183,7 @@ CREATE TABLE attempts (
     CHECK ((ended_at IS NULL) = (result = '')),
     FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id)
 );
-CREATE INDEX attempts_history ON attempts (client_id, started_at, call_id);
+CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
 -- The outbox: one row per event and URL, written with what makes it true.
