@@ -1,0 +1,163 @@
+package sip
+
+import (
+	"time"
+
+	msg "github.com/emiago/sipgo/sip"
+
+	"ringback/dialer"
+)
+
+// serve answers what peers ask of us. We take no calls: all that is welcome
+// belongs to a leg of ours.
+func (d *Driver) serve(req *msg.Request, tx msg.ServerTransaction) {
+	to, from := req.To(), req.From()
+	if to == nil || from == nil || req.CallID() == nil || req.CSeq() == nil {
+		if req.Method != msg.ACK {
+			respond(req, tx, msg.StatusBadRequest, "Bad Request")
+		}
+		return
+	}
+	l := d.owner(req)
+	_, within := to.Params.Get("tag")
+	switch {
+	case req.Method == msg.ACK:
+		if l != nil {
+			l.acknowledged(req)
+		}
+	case req.Method == msg.CANCEL, within && l == nil:
+		respond(req, tx, msg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+	case req.Method == msg.OPTIONS:
+		respond(req, tx, msg.StatusOK, "OK")
+	case req.Method == msg.INVITE && l == nil:
+		respond(req, tx, msg.StatusForbidden, "Forbidden")
+	case req.Method == msg.BYE && l != nil:
+		respond(req, tx, msg.StatusOK, "OK")
+		select {
+		case l.bye <- req:
+		default:
+		}
+	case req.Method == msg.INVITE:
+		l.reinvite(req, tx)
+	case req.Method == msg.UPDATE && l != nil:
+		l.update(req, tx)
+	default:
+		respond(req, tx, msg.StatusMethodNotAllowed, "Method Not Allowed")
+	}
+}
+
+// owner returns the leg whose dialog a request belongs to (RFC 3261, section
+// 12.2.2), nil if there is none. Before our INVITE is through, the peer's tag
+// may be any: its BYE can overtake its 200.
+func (d *Driver) owner(req *msg.Request) *leg {
+	l := d.leg(dialer.LegID(*req.CallID()))
+	if l == nil {
+		return nil
+	}
+	tag, ok := req.To().Params.Get("tag")
+	if !ok || tag != l.invite.From().Params.GetOr("tag", "") {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dialog != nil && req.From().Params.GetOr("tag", "") != l.dialog.tag() {
+		return nil
+	}
+	return l
+}
+
+// respond sends a response without a body. One that cannot be sent is asked
+// for again.
+func respond(req *msg.Request, tx msg.ServerTransaction, status int, phrase string) {
+	res := msg.NewResponseFromRequest(req, status, phrase, nil)
+	res.AppendHeader(msg.NewHeader("Allow", allow))
+	if req.Method == msg.OPTIONS {
+		res.AppendHeader(msg.NewHeader("Accept", sdpType))
+	}
+	_ = tx.Respond(res)
+}
+
+// reinvite answers the peer's INVITE within the call: our description as it
+// stands, and the peer's taken into account (RFC 3261, section 14.2).
+func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
+	if !l.offered.TryLock() {
+		respond(req, tx, msg.StatusRequestPending, "Request Pending")
+		return
+	}
+	defer l.offered.Unlock()
+	if !l.talking() {
+		respond(req, tx, msg.StatusRequestPending, "Request Pending")
+		return
+	}
+	res, ok := l.describe(req, tx)
+	if !ok {
+		return
+	}
+	late := len(req.Body()) == 0 // the offer is ours, the answer comes with the ACK
+	// A 200 to an INVITE is sent until its ACK comes (RFC 3261, section 13.3.1.4).
+	limit := time.After(64 * msg.T1)
+	for wait := msg.T1; ; wait = min(2*wait, msg.T2) {
+		if tx.Respond(res) != nil {
+			return
+		}
+		select {
+		case ack := <-l.acks:
+			if ack.CSeq().SeqNo != req.CSeq().SeqNo {
+				continue
+			}
+			if late && len(ack.Body()) > 0 {
+				if err := l.media.accept(ack.Body()); err != nil {
+					l.d.log.Warn("session description in ack not understood", "leg", string(l.id), "err", err)
+				}
+			}
+			return
+		case <-time.After(wait):
+		case <-limit:
+			return
+		case <-l.over:
+			return
+		case <-l.d.kill:
+			return
+		}
+	}
+}
+
+// update answers an UPDATE (RFC 3311), which may come without a description.
+func (l *leg) update(req *msg.Request, tx msg.ServerTransaction) {
+	switch {
+	case len(req.Body()) == 0:
+		respond(req, tx, msg.StatusOK, "OK")
+	case !l.talking() || !l.offered.TryLock():
+		respond(req, tx, msg.StatusRequestPending, "Request Pending")
+	default:
+		defer l.offered.Unlock()
+		if res, ok := l.describe(req, tx); ok {
+			_ = tx.Respond(res)
+		}
+	}
+}
+
+// describe makes the 200 with our description; ok is false if the peer's was
+// refused instead.
+func (l *leg) describe(req *msg.Request, tx msg.ServerTransaction) (res *msg.Response, ok bool) {
+	body := l.media.offer()
+	if offer := req.Body(); len(offer) > 0 {
+		var err error
+		if body, err = l.media.answer(offer); err != nil {
+			respond(req, tx, msg.StatusNotAcceptableHere, "Not Acceptable Here")
+			return nil, false
+		}
+	}
+	res = msg.NewSDPResponseFromRequest(req, body)
+	res.AppendHeader(l.d.contact())
+	res.AppendHeader(msg.NewHeader("Allow", allow))
+	return res, true
+}
+
+// acknowledged passes on the ACK of an answer to the peer's INVITE.
+func (l *leg) acknowledged(ack *msg.Request) {
+	select {
+	case l.acks <- ack:
+	default:
+	}
+}

@@ -1,0 +1,135 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// What stands for an option that is not given.
+const (
+	defaultListen = "0.0.0.0:5060"
+	defaultPorts  = "20000-29999"
+)
+
+// Options are a SIP trunk as it is configured.
+type Options struct {
+	Name          string   // of the trunk, in the log
+	Endpoint      string   // "sip:{number}@host:port;transport=udp"; {number}: digits only, {e164}: with the +
+	Listen        string   // our SIP address, IP:port; "": 0.0.0.0:5060; port 0: any
+	Advertise     string   // our address as the peer sees it, IP or IP:port; "": the one that is used toward it
+	RTPPorts      string   // "" is 20000-29999
+	Codecs        []string // of PCMA and PCMU, the preferred first; none: both
+	OutboundProxy string   // host:port that every INVITE is sent to; "": the endpoint's host
+	Log           *slog.Logger
+}
+
+// settings are options that were understood.
+type settings struct {
+	log       *slog.Logger
+	endpoint  endpoint
+	proxy     *msg.Uri
+	listen    netip.AddrPort
+	advertise netip.AddrPort // port 0: the one that is listened on
+	low, high int            // RTP ports
+	codecs    []codec
+}
+
+// check reads the options and returns every fault of them.
+func (o Options) check() (settings, error) {
+	var s settings
+	var faults []error
+	fault := func(field string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("trunk %s: %s %w", o.Name, field, err))
+		}
+	}
+	var err, badEndpoint, badListen error
+	s.endpoint, badEndpoint = parseEndpoint(o.Endpoint)
+	fault("endpoint", badEndpoint)
+	s.proxy, err = parseProxy(o.OutboundProxy)
+	fault("outbound_proxy", err)
+	s.listen, badListen = parseListen(or(o.Listen, defaultListen))
+	fault("listen", badListen)
+	s.low, s.high, err = parsePorts(or(o.RTPPorts, defaultPorts))
+	fault("rtp_ports", err)
+	s.codecs, err = parseCodecs(o.Codecs)
+	fault("codecs", err)
+	switch {
+	case o.Advertise != "":
+		s.advertise, err = parseAdvertise(o.Advertise)
+		fault("advertise", err)
+	case badEndpoint == nil && badListen == nil:
+		next := s.endpoint.template
+		if s.proxy != nil {
+			next = *s.proxy
+		}
+		s.advertise, err = ownAddress(s.listen, hostPort(next))
+		fault("advertise", err)
+	}
+	if len(faults) == 0 && s.advertise.Addr().Is4() != s.listen.Addr().Is4() {
+		fault("advertise", errors.New("must be of the same IP version as listen"))
+	}
+	s.log = o.Log
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.log = s.log.With("trunk", o.Name)
+	return s, errors.Join(faults...)
+}
+
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+func parseListen(s string) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, errors.New("must be an IP address and a port such as 0.0.0.0:5060")
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
+}
+
+func parseAdvertise(s string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && !addr.IsUnspecified() {
+		return netip.AddrPortFrom(addr.Unmap(), 0), nil
+	}
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil || addr.Addr().IsUnspecified() {
+		return netip.AddrPort{}, errors.New("must be an IP address, with or without a port")
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
+}
+
+// ownAddress returns the address we have toward a peer: the one we listen on,
+// or, if that is all of them, the one the kernel would send from.
+func ownAddress(listen netip.AddrPort, peer string) (netip.AddrPort, error) {
+	if !listen.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(listen.Addr(), 0), nil
+	}
+	network := "udp6"
+	if listen.Addr().Is4() {
+		network = "udp4"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, peer) // sends nothing
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("is needed, our address toward %s is not known: %w", peer, err)
+	}
+	defer conn.Close()
+	addr, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), 0), nil
+}

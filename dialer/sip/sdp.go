@@ -1,0 +1,224 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+// codec is a G.711 variant by its encoding name and static payload type
+// (RFC 3551, table 4).
+type codec struct {
+	name    string
+	payload uint8
+}
+
+// The codecs that are relayed.
+var (
+	pcma = codec{"PCMA", 8}
+	pcmu = codec{"PCMU", 0}
+)
+
+// dtmfPayload is the payload type we offer for telephone-event (RFC 4733).
+const dtmfPayload = 101
+
+// noDTMF stands for a peer that takes no telephone-event.
+const noDTMF = -1
+
+// parseCodecs reads codec names in order of preference; none means both.
+func parseCodecs(names []string) ([]codec, error) {
+	if len(names) == 0 {
+		return []codec{pcma, pcmu}, nil
+	}
+	var list []codec
+	for _, name := range names {
+		c, ok := map[string]codec{"PCMA": pcma, "PCMU": pcmu}[strings.ToUpper(name)]
+		if !ok {
+			return nil, fmt.Errorf("has %q; PCMA and PCMU are supported", name)
+		}
+		if slices.Contains(list, c) {
+			return nil, fmt.Errorf("has %s twice", c.name)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// direction is which way media flows, seen by who says it (RFC 3264, section 5.1).
+type direction string
+
+const (
+	sendRecv direction = "sendrecv"
+	sendOnly direction = "sendonly"
+	recvOnly direction = "recvonly"
+	inactive direction = "inactive"
+)
+
+// mirror returns the direction that answers an offered one.
+func (d direction) mirror() direction {
+	switch d {
+	case sendOnly:
+		return recvOnly
+	case recvOnly:
+		return sendOnly
+	}
+	return d
+}
+
+// hears reports whether who says d wants to be sent anything.
+func (d direction) hears() bool { return d == sendRecv || d == recvOnly }
+
+// local is our side of a session description.
+type local struct {
+	id      uint64
+	version uint64
+	addr    netip.Addr
+	port    int
+	codecs  []codec
+	dtmf    int // payload type of telephone-event, or noDTMF
+	dir     direction
+}
+
+// marshal writes the description (RFC 8866), short enough for one datagram.
+func (l local) marshal() []byte {
+	kind := "IP4"
+	if l.addr.Is6() {
+		kind = "IP6"
+	}
+	formats := make([]string, 0, 3)
+	attributes := make([]sdp.Attribute, 0, 6)
+	for _, c := range l.codecs {
+		pt := strconv.Itoa(int(c.payload))
+		formats = append(formats, pt)
+		attributes = append(attributes, sdp.NewAttribute("rtpmap", pt+" "+c.name+"/8000"))
+	}
+	if l.dtmf != noDTMF {
+		pt := strconv.Itoa(l.dtmf)
+		formats = append(formats, pt)
+		attributes = append(attributes,
+			sdp.NewAttribute("rtpmap", pt+" telephone-event/8000"), sdp.NewAttribute("fmtp", pt+" 0-15"))
+	}
+	attributes = append(attributes, sdp.NewAttribute("ptime", "20"), sdp.NewPropertyAttribute(string(l.dir)))
+	description := sdp.SessionDescription{
+		Origin: sdp.Origin{
+			Username: "ringback", SessionID: l.id, SessionVersion: l.version,
+			NetworkType: "IN", AddressType: kind, UnicastAddress: l.addr.String(),
+		},
+		SessionName: "-",
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: kind, Address: &sdp.Address{Address: l.addr.String()},
+		},
+		TimeDescriptions: []sdp.TimeDescription{{}},
+		MediaDescriptions: []*sdp.MediaDescription{{
+			MediaName: sdp.MediaName{
+				Media: "audio", Port: sdp.RangedPort{Value: l.port}, Protos: []string{"RTP", "AVP"}, Formats: formats,
+			},
+			Attributes: attributes,
+		}},
+	}
+	body, _ := description.Marshal() // writes to memory: no error
+	return body
+}
+
+// remote is what a peer's description says of its audio.
+type remote struct {
+	addr  netip.AddrPort // invalid: a host name, or 0.0.0.0; wait for its packets
+	codec codec
+	dtmf  int // payload type of telephone-event, or noDTMF
+	dir   direction
+}
+
+// parseSDP reads a peer's description, which must have audio over plain RTP in
+// one of the offered codecs.
+func parseSDP(body []byte, offered []codec) (remote, error) {
+	var description sdp.SessionDescription
+	if err := description.Unmarshal(body); err != nil {
+		return remote{}, fmt.Errorf("parse session description: %w", err)
+	}
+	audio, err := findAudio(description.MediaDescriptions)
+	if err != nil {
+		return remote{}, err
+	}
+	r := remote{dtmf: noDTMF, dir: directionOf(audio.Attributes, directionOf(description.Attributes, sendRecv))}
+	if r.codec, err = chooseCodec(audio, offered); err != nil {
+		return remote{}, err
+	}
+	r.dtmf = findDTMF(audio)
+	connection := audio.ConnectionInformation
+	if connection == nil {
+		connection = description.ConnectionInformation
+	}
+	if connection == nil || connection.Address == nil {
+		return remote{}, errors.New("session description has no address")
+	}
+	// Multicast addresses have /ttl; a host name is no fault (RFC 8866, section 5.7).
+	addr, err := netip.ParseAddr(connection.Address.Address)
+	switch {
+	case err != nil:
+	case addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return remote{}, errors.New("session description has an address that is not one host's")
+	case addr.IsUnspecified(): // the old way to hold (RFC 2543)
+		r.dir = inactive
+	default:
+		r.addr = netip.AddrPortFrom(addr.Unmap(), uint16(audio.MediaName.Port.Value))
+	}
+	return r, nil
+}
+
+func findAudio(descriptions []*sdp.MediaDescription) (*sdp.MediaDescription, error) {
+	for _, m := range descriptions {
+		n := m.MediaName
+		switch {
+		case n.Media != "audio" || !slices.Equal(n.Protos, []string{"RTP", "AVP"}):
+		case n.Port.Value == 0:
+			return nil, errors.New("session description refuses audio")
+		case n.Port.Value < 0 || n.Port.Value > 65535:
+			return nil, errors.New("session description has no valid port")
+		default:
+			return m, nil
+		}
+	}
+	return nil, errors.New("session description has no audio over RTP/AVP")
+}
+
+func directionOf(attributes []sdp.Attribute, fallback direction) direction {
+	for _, a := range attributes {
+		switch d := direction(a.Key); d {
+		case sendRecv, sendOnly, recvOnly, inactive:
+			return d
+		}
+	}
+	return fallback
+}
+
+// chooseCodec returns the first of the peer's formats that was offered: its
+// own preference.
+func chooseCodec(audio *sdp.MediaDescription, offered []codec) (codec, error) {
+	for _, format := range audio.MediaName.Formats {
+		for _, c := range offered {
+			if format == strconv.Itoa(int(c.payload)) {
+				return c, nil
+			}
+		}
+	}
+	return codec{}, errors.New("session description has no codec in common")
+}
+
+// findDTMF returns the payload type a peer uses for telephone-event.
+func findDTMF(audio *sdp.MediaDescription) int {
+	for _, a := range audio.Attributes {
+		pt, encoding, ok := strings.Cut(a.Value, " ")
+		if a.Key != "rtpmap" || !ok || !strings.EqualFold(strings.TrimSpace(encoding), "telephone-event/8000") {
+			continue
+		}
+		if n, err := strconv.Atoi(pt); err == nil && n >= 96 && n <= 127 && slices.Contains(audio.MediaName.Formats, pt) {
+			return n
+		}
+	}
+	return noDTMF
+}

@@ -1,0 +1,256 @@
+// Package sipptest runs SIPp (Debian package sip-tester) as the peer of a SIP
+// trunk. SIPp judges the dialogue by its scenario; a test passes only if it
+// ended by itself and was content.
+package sipptest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Limit is how long a SIPp may take when Options do not say.
+const Limit = 20 * time.Second
+
+var install = sync.OnceValues(func() (string, error) {
+	if path, err := exec.LookPath("sipp"); err == nil {
+		return path, nil
+	}
+	if os.Geteuid() != 0 {
+		return "", errors.New("sipp is not installed (Debian: apt-get install sip-tester)")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", "sip-tester")
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("sipp cannot be installed: %w: %s", err, out)
+	}
+	return exec.LookPath("sipp")
+})
+
+// Path returns the path of SIPp, installing its package if that is possible.
+// Without it the test is skipped, or fails if the environment has CI=true.
+func Path(t testing.TB) string {
+	t.Helper()
+	path, err := install()
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("NOT TESTED: %v", err)
+	default:
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	return path
+}
+
+// Options say what a SIPp plays.
+type Options struct {
+	Scenario string            // path of the XML file
+	Keys     map[string]string // what stands for the scenario's own [keywords]
+	Echo     bool              // sends RTP back to where it came from
+	Target   string            // host:port it calls; "": it is called
+	Calls    int               // 0: one
+	Limit    time.Duration     // 0: Limit
+}
+
+// Peer is a SIPp that runs.
+type Peer struct {
+	Addr netip.AddrPort // its SIP address, on loopback
+
+	t      testing.TB
+	cmd    *exec.Cmd
+	dir    string
+	output bytes.Buffer
+	ended  chan struct{} // closed: the process is gone
+	late   bool          // it had to be killed
+	err    error
+	limit  *time.Timer
+	mu     sync.Mutex // over late
+}
+
+// Start runs SIPp on a free port of 127.0.0.1 and returns when it listens.
+// What it still does at the end of the test is killed.
+func Start(t testing.TB, o Options) *Peer {
+	t.Helper()
+	path := Path(t)
+	var p *Peer
+	for range 3 { // another process may take the port we found free
+		p = start(t, path, o)
+		if p.listens() {
+			return p
+		}
+		<-p.ended
+	}
+	t.Fatalf("sipp does not start: %v\n%s", p.err, p.trace())
+	return nil
+}
+
+func start(t testing.TB, path string, o Options) *Peer {
+	t.Helper()
+	dir := t.TempDir()
+	port, media := freePort(t), freePort(t)
+	if o.Calls == 0 {
+		o.Calls = 1
+	}
+	if o.Limit == 0 {
+		o.Limit = Limit
+	}
+	args := []string{
+		"-sf", writeScenario(t, dir, o), "-i", "127.0.0.1", "-p", strconv.Itoa(port), "-mi", "127.0.0.1", "-mp", strconv.Itoa(media),
+		"-m", strconv.Itoa(o.Calls), "-nostdin", "-trace_err", "-error_file", filepath.Join(dir, "errors"),
+		"-trace_msg", "-message_file", filepath.Join(dir, "messages"),
+	}
+	if o.Echo {
+		args = append(args, "-rtp_echo")
+	}
+	if o.Target != "" {
+		args = append(args, o.Target)
+	}
+	p := &Peer{
+		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)),
+		t:    t, dir: dir, ended: make(chan struct{}),
+	}
+	p.cmd = exec.CommandContext(context.Background(), path, args...) // ended by Wait's limit and the clean-up
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start sipp: %v", err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	p.limit = time.AfterFunc(o.Limit, p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		<-p.ended
+	})
+	return p
+}
+
+// writeScenario fills in the scenario's own keywords: SIPp wants to know a
+// status code before it starts.
+func writeScenario(t testing.TB, dir string, o Options) string {
+	t.Helper()
+	text, err := os.ReadFile(o.Scenario)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range o.Keys {
+		text = bytes.ReplaceAll(text, []byte("["+k+"]"), []byte(v))
+	}
+	path := filepath.Join(dir, filepath.Base(o.Scenario))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// kill ends SIPp if it runs.
+func (p *Peer) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.ended:
+	default:
+		p.late = true
+		_ = p.cmd.Process.Kill()
+	}
+}
+
+// listens waits until SIPp has bound its port; false if it ended instead.
+func (p *Peer) listens() bool {
+	bound := fmt.Sprintf(" 0100007F:%04X ", p.Addr.Port())
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if table, err := os.ReadFile("/proc/net/udp"); err == nil && bytes.Contains(table, []byte(bound)) {
+			return true
+		}
+		select {
+		case <-p.ended:
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// Wait returns once SIPp ended by itself with a successful scenario, and fails
+// the test otherwise: SIPp reports success when it is killed, too.
+func (p *Peer) Wait() {
+	p.t.Helper()
+	<-p.ended
+	p.limit.Stop()
+	p.mu.Lock()
+	late := p.late
+	p.mu.Unlock()
+	if late || p.err != nil {
+		p.t.Errorf("sipp at %s is not content (killed: %t, %v)\n%s", p.Addr, late, p.err, p.trace())
+	}
+}
+
+// Messages returns what SIPp sent and received so far.
+func (p *Peer) Messages() string {
+	b, _ := os.ReadFile(filepath.Join(p.dir, "messages"))
+	return string(b)
+}
+
+func (p *Peer) trace() string {
+	faults, _ := os.ReadFile(filepath.Join(p.dir, "errors"))
+	select {
+	case <-p.ended:
+	default:
+		return string(faults)
+	}
+	return string(faults) + p.Messages() + lastLines(p.output.String(), 5)
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// freePort returns an even UDP port of loopback that was free a moment ago,
+// with the three after it: SIPp takes some for media.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port, ok := tryPort()
+		if ok {
+			return port
+		}
+	}
+	t.Fatal("no free UDP ports")
+	return 0
+}
+
+func tryPort() (int, bool) {
+	first, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, false
+	}
+	defer first.Close()
+	port := first.LocalAddr().(*net.UDPAddr).Port
+	if port%2 == 1 || port > 65530 {
+		return 0, false
+	}
+	for i := 1; i < 4; i++ {
+		next, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + i})
+		if err != nil {
+			return 0, false
+		}
+		defer next.Close()
+	}
+	return port, true
+}

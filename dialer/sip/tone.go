@@ -1,0 +1,126 @@
+package sip
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// Ringing tone as most of Europe hears it (ITU-T E.180, supplement 2): 425 Hz,
+// one second on, four seconds off, at −13 dBm0.
+const (
+	toneHertz  = 425
+	toneOn     = time.Second
+	tonePeriod = 5 * time.Second
+	tonePeak   = 5017.0 // of 32124, the peak of a +3.14 dBm0 sine in G.711
+)
+
+const (
+	sampleRate   = 8000
+	frame        = 20 * time.Millisecond
+	frameSamples = 160
+)
+
+// toneFrames is one turn of the tone per codec: 17 periods of 425 Hz are
+// exactly two frames.
+var toneFrames = map[codec][2][]byte{
+	pcma: makeTone(encodeALaw),
+	pcmu: makeTone(encodeULaw),
+}
+
+// quietFrame is a frame of silence per codec.
+var quietFrame = map[codec][]byte{
+	pcma: makeQuiet(encodeALaw),
+	pcmu: makeQuiet(encodeULaw),
+}
+
+func makeTone(encode func(int16) byte) (frames [2][]byte) {
+	for i := range frames {
+		frames[i] = make([]byte, frameSamples)
+		for j := range frames[i] {
+			t := float64(i*frameSamples+j) / sampleRate
+			frames[i][j] = encode(int16(tonePeak * math.Sin(2*math.Pi*toneHertz*t)))
+		}
+	}
+	return frames
+}
+
+func makeQuiet(encode func(int16) byte) []byte {
+	quiet := make([]byte, frameSamples)
+	for i := range quiet {
+		quiet[i] = encode(0)
+	}
+	return quiet
+}
+
+// toneFrame returns what is sent n frames after the tone began.
+func toneFrame(c codec, n int) []byte {
+	at := time.Duration(n) * frame % tonePeriod
+	if at >= toneOn {
+		return quietFrame[c]
+	}
+	return toneFrames[c][n%2]
+}
+
+// play sends ringing tone until stop is closed, or until somebody's own sound
+// is relayed to the peer.
+func (m *media) play(stop <-chan struct{}) {
+	ticker := time.NewTicker(frame)
+	defer ticker.Stop()
+	packet := rtp.Packet{Header: rtp.Header{
+		Version: 2, Marker: true, SSRC: rand.Uint32(),
+		SequenceNumber: uint16(rand.Uint32()), Timestamp: rand.Uint32(),
+	}}
+	buf := make([]byte, packet.MarshalSize()+frameSamples)
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		path := m.path.Load()
+		if path == nil || m.fed.Load() {
+			return
+		}
+		packet.PayloadType, packet.Payload = path.codec.payload, toneFrame(path.codec, n)
+		if size, err := packet.MarshalTo(buf); err == nil {
+			m.write(path, buf[:size])
+		}
+		packet.Marker = false
+		packet.SequenceNumber++
+		packet.Timestamp += frameSamples
+	}
+}
+
+// encodeALaw encodes a 16-bit sample (ITU-T G.711, table 1).
+func encodeALaw(sample int16) byte {
+	v, sign := int(sample)>>3, byte(0xd5) // 13 bits
+	if v < 0 {
+		v, sign = -v-1, 0x55
+	}
+	if v < 32 {
+		return byte(v>>1) ^ sign
+	}
+	segment := 1
+	for limit := 63; v > limit && segment < 7; limit = limit<<1 | 1 {
+		segment++
+	}
+	return (byte(segment<<4) | byte(v>>segment)&0x0f) ^ sign
+}
+
+// encodeULaw encodes a 16-bit sample (ITU-T G.711, table 2).
+func encodeULaw(sample int16) byte {
+	const bias, clip = 33, 8158 // of 14 bits
+	v, sign := int(sample)>>2, byte(0xff)
+	if v < 0 {
+		v, sign = -v, 0x7f
+	}
+	v = min(v, clip) + bias
+	segment := 0
+	for limit := 63; v > limit && segment < 7; limit = limit<<1 | 1 {
+		segment++
+	}
+	return (byte(segment<<4) | byte(v>>(segment+1))&0x0f) ^ sign
+}

@@ -1,0 +1,310 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	msg "github.com/emiago/sipgo/sip"
+
+	"ringback/dialer"
+	"ringback/scheduler"
+)
+
+// leg is one INVITE of ours and what became of it. All of its life but the
+// answers to the peer's own requests happens in run.
+type leg struct {
+	id      dialer.LegID
+	d       *Driver
+	invite  *msg.Request
+	media   *media
+	partner *leg // the answered leg that hears this one's early media; nil for A
+	events  func(dialer.Event)
+
+	hang    chan dialer.HangupReason // holds the first order to hang up
+	bye     chan *msg.Request        // holds the peer's BYE
+	forks   chan *msg.Response       // 2xx of other branches
+	acks    chan *msg.Request        // of the peer, for our answers to its INVITEs
+	over    chan struct{}            // closed: Ended was told
+	offered sync.Mutex               // held while an INVITE of the peer is answered
+
+	// Of run alone.
+	provisional, cancelled, hung bool
+	reason                       dialer.HangupReason
+	rang, early                  bool
+
+	mu     sync.Mutex // over dialog: run writes it
+	dialog *dialog    // once answered
+}
+
+func newLeg(d *Driver, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
+	return &leg{
+		id: o.ID, d: d, media: sound, events: events,
+		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
+		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
+	}
+}
+
+// run places the call and follows it until nothing more is owed to the peer.
+func (l *leg) run(ctx context.Context) {
+	defer l.d.forget(l)
+	defer l.media.close()
+	if err := l.d.locate(ctx, l.invite); err != nil {
+		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
+		return
+	}
+	tx, err := l.d.client.TransactionRequest(ctx, l.invite)
+	if err != nil { // no network, or too long for a datagram
+		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
+		return
+	}
+	tx.OnRetransmission(l.again)
+	if res := l.await(ctx, tx); res != nil {
+		l.talk(ctx, res)
+		tx.Terminate() // no 2xx of it is worth an ACK any more
+	}
+}
+
+// await follows the INVITE to its final response and returns a 2xx; else the
+// leg has ended.
+func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response {
+	gone := ctx.Done()
+	var patience, limit <-chan time.Time
+	for {
+		select {
+		case res := <-tx.Responses():
+			switch {
+			case res.IsSuccess():
+				return res
+			case !res.IsProvisional():
+				l.end(l.refusal(res))
+				return nil
+			}
+			l.progress(res)
+		case <-tx.Done():
+			l.end(l.silence(tx.Err()))
+			return nil
+		case reason := <-l.hang:
+			l.giveUp(reason)
+		case <-gone:
+			gone = nil
+			l.giveUp(dialer.HangupCancel)
+		case <-patience: // the end is told; an answer would still get its BYE
+			l.end(l.abandoned())
+		case <-limit:
+			tx.Terminate()
+			l.end(l.abandoned())
+			return nil
+		case <-l.d.kill:
+			tx.Terminate()
+			l.end(l.abandoned())
+			return nil
+		}
+		if l.hung && patience == nil {
+			patience = time.After(8 * msg.T1)
+		}
+		if l.hung && l.provisional && !l.cancelled { // RFC 3261, section 9.1
+			l.cancelled = true
+			limit = time.After(64 * msg.T1)
+			cancel := newCancel(l.invite, l.reason)
+			l.d.wg.Go(func() { l.d.deliver(cancel) })
+		}
+	}
+}
+
+// giveUp notes that the leg is to be cancelled; the first reason stays.
+func (l *leg) giveUp(reason dialer.HangupReason) {
+	if !l.hung {
+		l.hung, l.reason = true, reason
+	}
+}
+
+// progress tells what a provisional response says. Each may come more than
+// once, and in any order; once the peer sends its own tone, that it rings is no
+// news.
+func (l *leg) progress(res *msg.Response) {
+	l.provisional = true
+	if res.StatusCode == msg.StatusTrying || l.told() {
+		return
+	}
+	early := !l.early && len(res.Body()) > 0 && l.media.accept(res.Body()) == nil
+	inBand := early && res.StatusCode == msg.StatusSessionInProgress
+	if !l.rang && !l.early && !inBand {
+		l.rang = true
+		l.tell(dialer.Event{Kind: dialer.Ringing})
+	}
+	if early {
+		l.early = true
+		if l.partner != nil {
+			l.partner.media.hearsFrom(l.media)
+		}
+		l.tell(dialer.Event{Kind: dialer.EarlyMedia})
+	}
+}
+
+// refusal is the end by a final response. A 487 that we asked for is our doing;
+// everything else is the peer's own verdict.
+func (l *leg) refusal(res *msg.Response) dialer.End {
+	q850, _ := parseReason(res)
+	end := dialer.End{Q850: q850, SIP: res.StatusCode, Native: res.Reason, By: scheduler.ByPeer}
+	if l.cancelled && res.StatusCode == msg.StatusRequestTerminated {
+		end.Disposition, end.By = l.verdict(), scheduler.ByUs
+		return end
+	}
+	end.Disposition = scheduler.Cause{Q850: q850, SIP: res.StatusCode, Rang: l.rang || l.early}.Disposition()
+	return end
+}
+
+// silence is the end by a transaction that died: nobody answered the INVITE,
+// or it could not be sent again (RFC 3261, section 8.1.3.1).
+func (l *leg) silence(err error) dialer.End {
+	if l.hung {
+		return l.abandoned()
+	}
+	end := dialer.End{SIP: msg.StatusRequestTimeout, Native: "no response", By: scheduler.ByUs}
+	if errors.Is(err, msg.ErrTransactionTransport) {
+		end.SIP, end.Native = msg.StatusServiceUnavailable, "not sent"
+	}
+	end.Disposition = scheduler.Cause{SIP: end.SIP, Rang: l.rang || l.early}.Disposition()
+	return end
+}
+
+// abandoned is the end of a leg that we hung up and that the peer said nothing
+// more about.
+func (l *leg) abandoned() dialer.End {
+	return dialer.End{Disposition: l.verdict(), By: scheduler.ByUs}
+}
+
+// verdict is how a leg ended that we hung up before it was answered.
+func (l *leg) verdict() scheduler.Disposition {
+	timeout := l.hung && l.reason == dialer.HangupTimeout
+	return scheduler.Cause{TimedOut: timeout, Cancelled: !timeout}.Disposition()
+}
+
+// talk follows an answered leg to its end. An answer to a leg that we hung up
+// meanwhile is acknowledged, told, and ended.
+func (l *leg) talk(ctx context.Context, res *msg.Response) {
+	l.confirm(res)
+	if body := res.Body(); len(body) > 0 || !l.early {
+		if err := l.media.accept(body); err != nil {
+			l.end(dialer.End{
+				Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
+				Native: err.Error(), By: scheduler.ByUs,
+			})
+			l.d.deliver(l.dialog.bye(l.d.via(), causeIncompatible))
+			return
+		}
+	}
+	if !l.told() {
+		l.tell(dialer.Event{Kind: dialer.Answered})
+	}
+	if !l.hung {
+		if bye := l.listen(ctx); bye != nil {
+			q850, raw := parseReason(bye)
+			l.end(dialer.End{
+				Disposition: scheduler.Answered, Q850: q850, SIP: res.StatusCode, Native: raw, By: scheduler.ByPeer,
+			})
+			return
+		}
+	}
+	cause := causeOf(l.reason)
+	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, By: scheduler.ByUs})
+	l.d.deliver(l.dialog.bye(l.d.via(), cause))
+}
+
+// listen waits until one side hangs up; it returns the peer's BYE if it was
+// the peer.
+func (l *leg) listen(ctx context.Context) *msg.Request {
+	for {
+		select {
+		case bye := <-l.bye:
+			return bye
+		case l.reason = <-l.hang:
+			return nil
+		case <-ctx.Done():
+			l.reason = dialer.HangupCancel
+			return nil
+		case <-l.d.kill:
+			l.reason = dialer.HangupCancel
+			return nil
+		case res := <-l.forks:
+			fork := newDialog(l.invite, res)
+			l.write(fork.ack(l.d.via()))
+			bye := fork.bye(l.d.via(), scheduler.CauseAnsweredElse)
+			l.d.wg.Go(func() { l.d.deliver(bye) })
+		}
+	}
+}
+
+// confirm makes the dialog of a 2xx and acknowledges it.
+func (l *leg) confirm(res *msg.Response) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dialog = newDialog(l.invite, res)
+	l.write(l.dialog.ack(l.d.via()))
+}
+
+// again takes a 2xx that came again: our ACK was lost, or another branch of a
+// forking proxy answered, too.
+func (l *leg) again(res *msg.Response) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch to := res.To(); {
+	case l.dialog == nil || to == nil: // the first is not through yet
+	case to.Params.GetOr("tag", "") == l.dialog.tag():
+		l.write(l.dialog.ack(l.d.via()))
+	default:
+		select {
+		case l.forks <- res:
+		default: // it will come again
+		}
+	}
+}
+
+// write sends an ACK, which has no transaction.
+func (l *leg) write(ack *msg.Request) {
+	if err := l.d.client.WriteRequest(ack); err != nil {
+		l.d.log.Warn("ack not sent", "leg", string(l.id), "err", err)
+	}
+}
+
+// hangUp orders the leg to end; only the first order counts.
+func (l *leg) hangUp(reason dialer.HangupReason) {
+	select {
+	case l.hang <- reason:
+	default:
+	}
+}
+
+// talking reports whether the leg was answered and has not ended.
+func (l *leg) talking() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dialog != nil && !l.told() && l.media.path.Load() != nil
+}
+
+// told reports whether the end was told.
+func (l *leg) told() bool {
+	select {
+	case <-l.over:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *leg) tell(e dialer.Event) {
+	e.At = time.Now()
+	l.events(e)
+}
+
+// end tells the end once, and gives the leg's ports back first.
+func (l *leg) end(end dialer.End) {
+	if l.told() {
+		return
+	}
+	l.media.close()
+	close(l.over)
+	l.tell(dialer.Event{Kind: dialer.Ended, End: end})
+}
