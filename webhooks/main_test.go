@@ -1,0 +1,14 @@
+package webhooks_test
+
+import (
+	"io"
+	"log"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// quiet keeps a server's complaints about its peers out of the test's output.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
