@@ -15,26 +15,26 @@ func TestAttemptRows(t *testing.T) {
 			return a.CallID == "call1" && a.Number == 1 && a.StartedAt.Equal(now) && a.EndedAt.IsZero() && a.Result == "" && a.Node == "n1" &&
 				a.ClientID == "c" && a.QueueID == 3 && a.TaskID == 41 && a.ExtensionID == 7 && a.From == "101" && a.To == "102" && a.Variables["k"] == "v"
 		}},
-		"a bridge dates the attempt": {dialled().Connect(now), func(a Attempt) bool {
+		"a bridge dates the attempt": {dialling().Connect(now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.BridgedAt.Equal(now) && a.EndedAt.IsZero() && a.Result == ""
 		}},
-		"an end closes it with its legs": {dialled().End(bBusy, now), func(a Attempt) bool {
+		"an end closes it with its legs": {dialling().End(bBusy, now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.EndedAt.Equal(began) && a.AnsweredAt.Equal(began) && a.Result == CallBusy && len(a.Legs) == 2
 		}},
 		"an end keeps the recorded bridge": {talking().End(bRinging, now), func(a Attempt) bool {
 			return a.BridgedAt.Equal(began.Add(10*time.Second)) && a.Result == CallBridged
 		}},
-		"a release names what is to be deleted": {dialled().Release(now), func(a Attempt) bool {
+		"a release names what is to be deleted": {dialling().Release(now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.Result == "" && a.EndedAt.IsZero()
 		}},
-		"a loss closes it as failed": {dialled().Lose(now), func(a Attempt) bool {
+		"a loss closes it as failed": {dialling().Lose(now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.EndedAt.Equal(now) && a.Result == CallFailed && a.HangupBy == InternalCancel && a.HangupCause != ""
 		}},
 		"the loss of a bridged one keeps the bridge": {talking().Lose(now), func(a Attempt) bool {
 			return a.EndedAt.Equal(now) && a.Result == CallBridged && a.BridgedAt.Equal(began.Add(10*time.Second))
 		}},
 		"a drop writes none": {fresh().Drop(now, CommentExpired), func(a Attempt) bool { return a.CallID == "" }},
-		"a refused end is closed as failed, without its legs": {refusedEnd(bBusy, now)(dialled()), func(a Attempt) bool {
+		"a refused end is closed as failed, without its legs": {refusedEnd(bBusy, now)(dialling()), func(a Attempt) bool {
 			return a.CallID == "call1" && a.Result == CallFailed && a.EndedAt.Equal(now) && a.Legs == nil
 		}},
 	} {
@@ -48,7 +48,7 @@ func TestAttemptRows(t *testing.T) {
 
 // The cdr of a task is its latest call; a released one never was.
 func TestCDR(t *testing.T) {
-	first := dialled()
+	first := dialling()
 	if first.CallID != "call1" || first.PrevCallID != "" {
 		t.Errorf("after the first start: %q, before it %q", first.CallID, first.PrevCallID)
 	}
@@ -84,7 +84,7 @@ func TestANewAttemptIsNotBridged(t *testing.T) {
 }
 
 func TestASuccessIsTimedByItsBridge(t *testing.T) {
-	events := dialled().End(connected, began.Add(time.Hour)).Events
+	events := dialling().End(connected, began.Add(time.Hour)).Events
 	if len(events) != 2 || !events[0].At.Equal(connected.BridgedAt) || !events[1].At.Equal(began.Add(time.Hour)) {
 		t.Errorf("events %+v", events)
 	}
@@ -129,7 +129,7 @@ func TestADayOfReleases(t *testing.T) {
 		"a cancel is not told as an error of our own": {func(t *Task) { t.CancelRequested = true }, day, `finished failed "cancelled", slot -1, 0 begun, 0+0 spent, after#2`},
 	} {
 		t.Run(claim, func(t *testing.T) {
-			once := dialled().Release(began).Task
+			once := dialling().Release(began).Task
 			now := began.Add(tc.after)
 			tr := with(once.Start(now, "call", "n1", 5).Task, tc.change).Release(now)
 			if got := told(tr); got != tc.want {

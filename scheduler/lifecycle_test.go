@@ -21,11 +21,11 @@ func fresh() Task {
 	}
 }
 
-// dialled is a fresh task whose first attempt is under way.
-func dialled() Task { return fresh().Start(began, "call1", "n1", 5).Task }
+// dialling is a fresh task whose first attempt is under way.
+func dialling() Task { return fresh().Start(began, "call1", "n1", 5).Task }
 
-// talking is a dialled task whose sides were connected.
-func talking() Task { return dialled().Connect(began.Add(10 * time.Second)).Task }
+// talking is such a task whose sides were connected.
+func talking() Task { return dialling().Connect(began.Add(10 * time.Second)).Task }
 
 // with returns the task as changed by f.
 func with(t Task, f func(*Task)) Task {
@@ -90,11 +90,11 @@ func TestSteps(t *testing.T) {
 		tr, _ := t.Cancel(now)
 		return tr
 	}
-	retried := with(dialled().End(aBusy, began).Task, func(t *Task) { t.ReadyAt = now })
+	retried := with(dialling().End(aBusy, began).Task, func(t *Task) { t.ReadyAt = now })
 	second := retried.Start(now, "call2", "n1", 5).Task
-	last := with(dialled(), func(t *Task) { t.TryCount = 1 })
-	asked := with(dialled(), func(t *Task) { t.CancelRequested = true })
-	due := func(in time.Duration) Task { return with(dialled(), func(t *Task) { t.Deadline = now.Add(in) }) }
+	last := with(dialling(), func(t *Task) { t.TryCount = 1 })
+	asked := with(dialling(), func(t *Task) { t.CancelRequested = true })
+	due := func(in time.Duration) Task { return with(dialling(), func(t *Task) { t.Deadline = now.Add(in) }) }
 
 	for claim, tc := range map[string]struct {
 		task Task
@@ -103,28 +103,28 @@ func TestSteps(t *testing.T) {
 	}{
 		"the first attempt owes the before-event":  {fresh(), start, `executed, slot +1, 1 begun, 0+0 spent, before#1`},
 		"a later attempt owes the other one":       {retried, start, `executed, slot +1, 2 begun, 1+0 spent, before_again#2`},
-		"a released attempt is not told of again":  {dialled().Release(now).Task, start, `executed, slot +1, 1 begun, 0+0 spent`},
+		"a released attempt is not told of again":  {dialling().Release(now).Task, start, `executed, slot +1, 1 begun, 0+0 spent`},
 		"nor is a later one":                       {second.Release(now).Task, start, `executed, slot +1, 2 begun, 1+0 spent`},
-		"an event without a URL takes no number":   {with(dialled(), noBefore), func(t Task) Transition { return t.Connect(now) }, `executed, slot +0, 1 begun, 0+0 spent, success#1`},
+		"an event without a URL takes no number":   {with(dialling(), noBefore), func(t Task) Transition { return t.Connect(now) }, `executed, slot +0, 1 begun, 0+0 spent, success#1`},
 		"what nobody asks for is not told":         {with(fresh(), noBefore), start, `executed, slot +1, 1 begun, 0+0 spent`},
-		"a bridge is told and keeps its slot":      {dialled(), func(t Task) Transition { return t.Connect(now) }, `executed, slot +0, 1 begun, 0+0 spent, success#2`},
-		"a busy A spends one try":                  {dialled(), end(aBusy), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
-		"a busy B spends one try":                  {dialled(), end(bBusy), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
+		"a bridge is told and keeps its slot":      {dialling(), func(t Task) Transition { return t.Connect(now) }, `executed, slot +0, 1 begun, 0+0 spent, success#2`},
+		"a busy A spends one try":                  {dialling(), end(aBusy), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
+		"a busy B spends one try":                  {dialling(), end(bBusy), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
 		"the last try fails by its cause":          {last, end(aBusy), `finished failed "a_number busy", slot -1, 1 begun, 1+0 spent, after#2`},
-		"an invalid number is final":               {dialled(), end(aInvalid), `finished failed "a_number invalid_number", slot -1, 1 begun, 1+0 spent, after#2`},
-		"a number without a trunk is final":        {dialled(), end(noTrunk), `finished failed "a_number no_route", slot -1, 1 begun, 1+0 spent, after#2`},
+		"an invalid number is final":               {dialling(), end(aInvalid), `finished failed "a_number invalid_number", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a number without a trunk is final":        {dialling(), end(noTrunk), `finished failed "a_number no_route", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a connected call finishes the task":       {talking(), end(connected), `finished success "", slot -1, 1 begun, 1+0 spent, after#3`},
-		"a bridge nobody recorded is told late":    {dialled(), end(connected), `finished success "", slot -1, 1 begun, 1+0 spent, success#2, after#3`},
+		"a bridge nobody recorded is told late":    {dialling(), end(connected), `finished success "", slot -1, 1 begun, 1+0 spent, success#2, after#3`},
 		"a recorded bridge counts":                 {talking(), end(aRinging), `finished success "", slot -1, 1 begun, 1+0 spent, after#3`},
 		"it counts when nothing else is known":     {talking(), end(nothing), `finished success "", slot -1, 1 begun, 1+0 spent, after#3`},
 		"a client ends a call that is up":          {talking(), end(cut(connected, CutAPI)), `finished success "cancelled", slot -1, 1 begun, 1+0 spent, after#3`},
-		"a client ends a call that rings":          {dialled(), end(cut(aRinging, CutAPI)), `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
-		"a client ends a call before it rings":     {dialled(), end(cut(nothing, CutAPI)), `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a client ends a call that rings":          {dialling(), end(cut(aRinging, CutAPI)), `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a client ends a call before it rings":     {dialling(), end(cut(nothing, CutAPI)), `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
 		"our stop ends a call that is up":          {talking(), end(cut(connected, CutShutdown)), `finished success "cut at shutdown", slot -1, 1 begun, 1+0 spent, after#3`},
-		"our stop before A answers costs nothing":  {dialled(), end(cut(aRinging, CutShutdown)), `scheduled in 1s, slot -1, 0 begun, 0+0 spent`},
-		"our stop after A answers costs a try":     {dialled(), end(cut(bRinging, CutShutdown)), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
+		"our stop before A answers costs nothing":  {dialling(), end(cut(aRinging, CutShutdown)), `scheduled in 1s, slot -1, 0 begun, 0+0 spent`},
+		"our stop after A answers costs a try":     {dialling(), end(cut(bRinging, CutShutdown)), `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
 		"our stop may cost the last try":           {last, end(cut(bRinging, CutShutdown)), `finished failed "cut at shutdown", slot -1, 1 begun, 1+0 spent, after#2`},
-		"an attempt without a leg is free":         {dialled(), end(nothing), `scheduled in 1s, slot -1, 0 begun, 0+0 spent`},
+		"an attempt without a leg is free":         {dialling(), end(nothing), `scheduled in 1s, slot -1, 0 begun, 0+0 spent`},
 		"nothing signalled is free":                {second, end(noCircuit), `delayed in 1s, slot -1, 1 begun, 1+0 spent`},
 		"a retry after the deadline expires":       {due(59 * time.Second), end(aBusy), `finished failed "expired", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a retry at the deadline expires":          {due(time.Minute), end(aBusy), `finished failed "expired", slot -1, 1 begun, 1+0 spent, after#2`},
@@ -136,19 +136,19 @@ func TestSteps(t *testing.T) {
 		"a cancel beats a release":                 {asked, release, `finished failed "cancelled", slot -1, 0 begun, 0+0 spent, after#2`},
 		"a release at the deadline expires":        {due(time.Second), release, `finished failed "expired", slot -1, 0 begun, 0+0 spent, after#2`},
 		"a bridged attempt is never released":      {talking(), release, `finished success "attempt lost", slot -1, 1 begun, 1+0 spent, after#3`},
-		"a lost attempt counts as a try":           {dialled(), lose, `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
+		"a lost attempt counts as a try":           {dialling(), lose, `delayed in 1m0s, slot -1, 1 begun, 1+0 spent`},
 		"a lost last try fails":                    {last, lose, `finished failed "attempt lost", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a lost attempt that was bridged succeeds": {talking(), lose, `finished success "attempt lost", slot -1, 1 begun, 1+0 spent, after#3`},
 		"a cancel beats a loss":                    {asked, lose, `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a cancel beats the loss of the last try":  {with(asked, func(t *Task) { t.TryCount = 1 }), lose, `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a loss does not outlast the deadline":     {due(time.Second), lose, `finished failed "expired", slot -1, 1 begun, 1+0 spent, after#2`},
 		"a waiting task is cancelled at once":      {retried, cancel, `finished failed "cancelled", slot +0, 1 begun, 1+0 spent, after#2`},
-		"an executed task is asked to end":         {dialled(), cancel, `executed, slot +0, 1 begun, 0+0 spent`},
+		"an executed task is asked to end":         {dialling(), cancel, `executed, slot +0, 1 begun, 0+0 spent`},
 		"a task that never can start is dropped":   {fresh(), drop, `finished failed "extension blocked", slot +0, 0 begun, 0+0 spent, after#1`},
-		"a retry in doubt becomes a cancel":        {dialled(), func(t Task) Transition { return t.End(aBusy, now).Cancelled() }, `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
-		"a release in doubt becomes a cancel":      {dialled(), func(t Task) Transition { return t.Release(now).Cancelled() }, `finished failed "cancelled", slot -1, 0 begun, 0+0 spent, after#2`},
-		"a refused end fails the task":             {dialled(), refusedEnd(aBusy, now), `finished failed "local_error", slot -1, 1 begun, 1+0 spent, after#2`},
-		"a refused success is told of once":        {dialled(), refusedEnd(connected, now), `finished failed "local_error", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a retry in doubt becomes a cancel":        {dialling(), func(t Task) Transition { return t.End(aBusy, now).Cancelled() }, `finished failed "cancelled", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a release in doubt becomes a cancel":      {dialling(), func(t Task) Transition { return t.Release(now).Cancelled() }, `finished failed "cancelled", slot -1, 0 begun, 0+0 spent, after#2`},
+		"a refused end fails the task":             {dialling(), refusedEnd(aBusy, now), `finished failed "local_error", slot -1, 1 begun, 1+0 spent, after#2`},
+		"a refused success is told of once":        {dialling(), refusedEnd(connected, now), `finished failed "local_error", slot -1, 1 begun, 1+0 spent, after#2`},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			tr := tc.step(tc.task)
@@ -205,9 +205,9 @@ func executes(s Status) int {
 func TestGuards(t *testing.T) {
 	waiting := Guard{Status: Delayed}
 	executed := Guard{Status: Executed, CallID: "call1", Node: "n1", Epoch: 5}
-	delayed := dialled().End(aBusy, began).Task
+	delayed := dialling().End(aBusy, began).Task
 	cancelled, _ := delayed.Cancel(began)
-	hungUp, _ := dialled().Cancel(began)
+	hungUp, _ := dialling().Cancel(began)
 	for claim, tc := range map[string]struct {
 		tr   Transition
 		want Guard
@@ -216,12 +216,12 @@ func TestGuards(t *testing.T) {
 		"a drop demands a waiting task":                 {delayed.Drop(began, CommentExpired), waiting},
 		"a cancel demands the state it saw":             {cancelled, waiting},
 		"a hang-up demands the attempt it saw":          {hungUp, executed},
-		"a bridge demands its attempt, node and epoch":  {dialled().Connect(began), executed},
-		"an end demands its attempt, node and epoch":    {dialled().End(aBusy, began), executed},
-		"a release demands its attempt, node and epoch": {dialled().Release(began), executed},
-		"a loss demands its attempt, node and epoch":    {dialled().Lose(began), executed},
+		"a bridge demands its attempt, node and epoch":  {dialling().Connect(began), executed},
+		"an end demands its attempt, node and epoch":    {dialling().End(aBusy, began), executed},
+		"a release demands its attempt, node and epoch": {dialling().Release(began), executed},
+		"a loss demands its attempt, node and epoch":    {dialling().Lose(began), executed},
 		"an end after a bridge demands the same":        {talking().End(connected, began), executed},
-		"a retry in doubt demands the same":             {dialled().End(aBusy, began).Cancelled(), executed},
+		"a retry in doubt demands the same":             {dialling().End(aBusy, began).Cancelled(), executed},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			if tc.tr.From != tc.want {
@@ -232,7 +232,7 @@ func TestGuards(t *testing.T) {
 	if _, ok := talking().End(connected, began).Task.Cancel(began); ok {
 		t.Error("a finished task was cancelled")
 	}
-	for step, tr := range map[string]Transition{"start": fresh().Start(began, "c", "n", 1), "bridge": dialled().Connect(began)} {
+	for step, tr := range map[string]Transition{"start": fresh().Start(began, "c", "n", 1), "bridge": dialling().Connect(began)} {
 		if _, ok := tr.Refused(began); ok {
 			t.Errorf("a refused %s ended the task", step)
 		}

@@ -114,7 +114,7 @@ func TestPauses(t *testing.T) {
 	})
 	t.Run("a pause begins when the attempt ends", func(t *testing.T) {
 		ended := began.Add(37 * time.Second)
-		if got := dialled().End(aBusy, ended).Task.ReadyAt; !got.Equal(ended.Add(tries)) {
+		if got := dialling().End(aBusy, ended).Task.ReadyAt; !got.Equal(ended.Add(tries)) {
 			t.Errorf("due at %v", got)
 		}
 	})
