@@ -2,7 +2,7 @@
 
 GO       ?= go
 BIN      := bin/ringback
-TOOLS    := $(CURDIR)/.tools
+TOOLS    := .tools
 LINT     := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 export CGO_ENABLED ?= 0
@@ -31,7 +31,7 @@ lint: $(LINT)-$(LINT_VERSION) ## check format, vet and lint
 	$(LINT)-$(LINT_VERSION) run ./...
 
 $(LINT)-$(LINT_VERSION):
-	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv $(LINT) $@
 
 bench: ## measure, beside River on the same PostgreSQL; figures go to docs/benchmarks.md
