@@ -1,0 +1,345 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
+)
+
+// Limits of a request body.
+const (
+	maxBody   = 32 << 20 // bytes
+	maxFaults = 100      // told at once
+	maxDigits = 20       // of a number that is kept as it is
+)
+
+// decoder reads a request body into values of our own, member by member, and
+// notes every fault with its path instead of stopping at the first.
+type decoder struct {
+	reader
+	faults  scheduler.Faults
+	path    string   // of the object being read, with its dot
+	field   string   // the member being read
+	later   []string // fields that ask for what this release does not obey
+	ignored []string // parameters that are kept and not acted on, as spelt
+	lenient bool     // names in any case, unknown ones ignored
+}
+
+// member is one name of an object of the wire.
+type member[T any] struct {
+	name  string             // on the wire
+	field string             // its Go path, for faults
+	read  func(*decoder, *T) // nil: only answered, ignored in requests
+}
+
+// shape is how an object is read into a T: at most 64 members.
+type shape[T any] struct {
+	members []member[T]
+	index   map[string]int // by name, and by its lower case
+}
+
+func newShape[T any](members ...member[T]) shape[T] {
+	s := shape[T]{members: members, index: map[string]int{}}
+	for i, m := range members {
+		s.index[m.name] = i
+		s.index[strings.ToLower(m.name)] = i
+	}
+	return s
+}
+
+// read reads an object into into; members that are not there stay as they are.
+func (s shape[T]) read(d *decoder, into *T) {
+	if !d.expect(kindObject, "an object") {
+		return
+	}
+	var seen uint64
+	d.object(func(name string) {
+		i, known := s.index[name]
+		if !known && d.lenient {
+			i, known = s.index[strings.ToLower(name)]
+		}
+		if !known {
+			if d.field = strconv.Quote(clip(name)); !d.lenient {
+				d.fault("is not a known name")
+			}
+			d.skip()
+			return
+		}
+		m := s.members[i]
+		d.field = m.field
+		if seen&(1<<i) != 0 {
+			d.fault("is given twice")
+		}
+		seen |= 1 << i
+		if m.read == nil {
+			d.skip()
+			return
+		}
+		m.read(d, into)
+	})
+}
+
+// inside reads the members of an object below the current field.
+func (d *decoder) inside(read func()) {
+	path, field := d.path, d.field
+	d.path = path + field + "."
+	read()
+	d.path, d.field = path, field
+}
+
+// fault notes what is wrong with the member being read.
+func (d *decoder) fault(message string) {
+	if len(d.faults) < maxFaults {
+		d.faults = append(d.faults, scheduler.Fault{Field: d.path + d.field, Message: message})
+	}
+}
+
+// expect reports whether the value is of a kind. If not it is skipped, and a
+// fault unless it is null.
+func (d *decoder) expect(kind byte, what string) bool {
+	switch got := d.kind(); {
+	case got == kind:
+		return true
+	case got != kindNull && got != 0:
+		d.fault("must be " + what)
+	}
+	d.skip()
+	return false
+}
+
+// text reads a string; null is the empty one.
+func (d *decoder) text(into *string) {
+	*into = ""
+	if d.expect(kindString, "a string") {
+		*into = d.string()
+		d.printable(*into)
+	}
+}
+
+// printable refuses the one character that no database keeps.
+func (d *decoder) printable(s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		d.fault("must not contain a NUL character")
+	}
+}
+
+// texts reads a list of strings; null is the empty one.
+func (d *decoder) texts(into *[]string) {
+	*into = nil
+	if !d.expect(kindArray, "a list of strings") {
+		return
+	}
+	field := d.field
+	d.array(func(i int) {
+		d.field = field + "[" + strconv.Itoa(i) + "]"
+		if !d.expect(kindString, "a string") {
+			return
+		}
+		s := d.string()
+		d.printable(s)
+		*into = append(*into, s)
+	})
+	d.field = field
+}
+
+// integer reads an integer, which may come as a decimal string; ok is false
+// for null, and for what is none.
+func (d *decoder) integer() (n int64, ok bool) {
+	var text string
+	switch d.kind() {
+	case kindNumber:
+		text = d.number()
+	case kindString:
+		text = d.string()
+	case kindNull:
+		d.skip()
+		return 0, false
+	default:
+		d.fault("must be an integer")
+		d.skip()
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		d.fault("must be an integer")
+		return 0, false
+	}
+	return n, true
+}
+
+// count reads an integer that may be unset.
+func (d *decoder) count(into **int) {
+	*into = nil
+	if n, ok := d.integer(); ok {
+		i := int(n)
+		*into = &i
+	}
+}
+
+// scalars reads an object of scalars as strings.
+func (d *decoder) scalars(into *map[string]string) {
+	*into = nil
+	if !d.expect(kindObject, "an object") {
+		return
+	}
+	values := map[string]string{}
+	d.inside(func() {
+		d.object(func(name string) {
+			d.field = strconv.Quote(name)
+			d.printable(name)
+			if _, twice := values[name]; twice {
+				d.fault("is given twice")
+			}
+			switch d.kind() {
+			case kindString:
+				values[name] = d.string()
+				d.printable(values[name])
+			case kindNull:
+				d.skip()
+				values[name] = ""
+			case kindObject, kindArray:
+				d.fault("must be a string, a number or a boolean")
+				d.skip()
+			default:
+				values[name] = d.raw()
+			}
+		})
+	})
+	*into = values
+}
+
+// keep keeps a scalar that is not acted on, as JSON that every database keeps.
+func (d *decoder) keep(name string, into *map[string]json.RawMessage) {
+	var kept json.RawMessage
+	switch d.kind() {
+	case kindObject, kindArray:
+		d.fault("must be a string, a number or a boolean")
+		d.skip()
+		return
+	case kindString:
+		s := d.string()
+		d.printable(s)
+		kept, _ = json.Marshal(s)
+		if utf8.RuneCountInString(s) > scheduler.MaxVariable {
+			d.fault("must be at most " + strconv.Itoa(scheduler.MaxVariable) + " characters long")
+		}
+	case kindNumber:
+		n := d.number()
+		if len(n) > maxDigits {
+			d.fault("must be at most " + strconv.Itoa(maxDigits) + " digits long")
+		}
+		kept = json.RawMessage(n)
+	default:
+		kept = json.RawMessage(d.raw())
+	}
+	all := map[string]json.RawMessage{}
+	maps.Copy(all, *into) // the map may be a stored task's
+	all[name] = kept
+	*into = all
+	if !slices.Contains(d.ignored, name) {
+		d.ignored = append(d.ignored, name)
+	}
+}
+
+// notYet reads a setting that is documented and not obeyed by this release:
+// null and its default, as JSON, are fine.
+func (d *decoder) notYet(fallback string) {
+	if raw := d.raw(); raw != "null" && raw != fallback && raw != "" && len(d.later) < maxFaults {
+		d.later = append(d.later, d.path+d.field)
+	}
+}
+
+// faulty reports whether a field has a fault already.
+func (d *decoder) faulty(field string) bool {
+	return slices.ContainsFunc(d.faults, func(f scheduler.Fault) bool { return f.Field == field })
+}
+
+// err returns what is wrong with the body: its syntax, else its faults, else
+// that it asks for something of a later release.
+func (d *decoder) err() error {
+	d.end()
+	switch {
+	case d.wrong != "":
+		return scheduler.Faults{{Field: "Body", Message: d.wrong}}.Err()
+	case len(d.faults) > maxFaults:
+		return d.faults[:maxFaults].Err()
+	case len(d.faults) > 0:
+		return d.faults.Err()
+	case len(d.later) > 0:
+		return notYetSupported(d.later...)
+	}
+	return nil
+}
+
+// notYetSupported is the error of fields that this release does not obey.
+func notYetSupported(fields ...string) error {
+	e := scheduler.Error{Kind: scheduler.NotYetSupported}
+	for _, f := range fields {
+		e.Faults = append(e.Faults, scheduler.Fault{Field: f, Message: "is not supported by this release"})
+	}
+	return &e
+}
+
+// newDecoder takes the body of a request, which must be a JSON object.
+func newDecoder(c echo.Context, lenient bool) (*decoder, error) {
+	r := c.Request()
+	if given := r.Header.Get(echo.HeaderContentType); given != "" {
+		switch media, _, err := mime.ParseMediaType(given); {
+		case err != nil, media != "application/json" && media != "text/json":
+			return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must be application/json"}
+		}
+	}
+	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
+		return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
+	}
+	text, err := readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{reader: reader{text: text}, lenient: lenient}
+	switch d.kind() {
+	case kindObject:
+	case 0:
+		if d.next() == 0 {
+			return nil, scheduler.Faults{{Field: "Body", Message: "must not be empty"}}.Err()
+		}
+	default:
+		return nil, scheduler.Faults{{Field: "Body", Message: "must be a JSON object"}}.Err()
+	}
+	return d, nil
+}
+
+// readBody reads the body of a request up to the limit.
+func readBody(c echo.Context) (string, error) {
+	r := c.Request()
+	if r.ContentLength > maxBody {
+		return "", tooLarge()
+	}
+	var text strings.Builder
+	if r.ContentLength > 0 {
+		text.Grow(int(r.ContentLength))
+	}
+	_, err := io.Copy(&text, http.MaxBytesReader(c.Response(), r.Body, maxBody))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return "", tooLarge()
+	}
+	if err != nil {
+		return "", scheduler.Faults{{Field: "Body", Message: "cannot be read to its end"}}.Err()
+	}
+	return text.String(), nil
+}
+
+func tooLarge() error {
+	return scheduler.Errorf(scheduler.TooLarge, "the body must be at most %d MiB", maxBody>>20)
+}

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"ringback/scheduler"
+	"ringback/webhooks"
+)
+
+// Store is everything that the service keeps its resources in. A resource that
+// does not exist, or is another client's, is an error of kind NotFound; every
+// other error without a kind is internal.
+type Store interface {
+	Identities
+	Tokens
+	Clients
+	Keys
+	QueueReader
+	QueueStates
+	QueueWriter
+	ExtensionReader
+	ExtensionWriter
+	TaskReader
+	TaskWriter
+	History
+}
+
+// Identities finds who may ask for a token.
+type Identities interface {
+	// UserByName finds a user; the name is case-sensitive.
+	UserByName(ctx context.Context, username string) (scheduler.User, error)
+	// ClientByID finds a client of any account.
+	ClientByID(ctx context.Context, id scheduler.ClientID) (scheduler.Client, error)
+}
+
+// Tokens keeps what was handed out, by its hash.
+type Tokens interface {
+	// AddTokens keeps tokens, all or none.
+	AddTokens(ctx context.Context, tokens ...scheduler.Token) error
+	// Principal returns whom an access token acts for; NotFound if it is
+	// unknown or has expired.
+	Principal(ctx context.Context, hash []byte, now time.Time) (scheduler.Principal, error)
+	// UseRefreshToken returns a refresh token, which from then on is good for
+	// grace at most; NotFound if it is unknown or has expired.
+	UseRefreshToken(ctx context.Context, hash []byte, now time.Time, grace time.Duration) (scheduler.Token, error)
+}
+
+// Clients finds and makes API consumers.
+type Clients interface {
+	// Clients lists those of an account and of the accounts below it.
+	Clients(ctx context.Context, account scheduler.AccountID, p scheduler.Page) (scheduler.List[scheduler.Client], error)
+	// ClientOf finds one of them.
+	ClientOf(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID) (scheduler.Client, error)
+	// AddClient keeps a client with the first secret of its events. A user that
+	// is not of its account is a fault of UserID.
+	AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error
+}
+
+// Keys keeps the secrets that sign a client's events.
+type Keys interface {
+	// Secrets returns the live ones, newest first.
+	Secrets(ctx context.Context, client scheduler.ClientID) ([]webhooks.Secret, error)
+	// AddSecret makes a secret the current one and gives the others an end.
+	AddSecret(ctx context.Context, client scheduler.ClientID, secret webhooks.Secret, now time.Time) error
+}
+
+// QueueReader reads the queues of a client.
+type QueueReader interface {
+	// Queues lists them by id.
+	Queues(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Queue], error)
+	// Queue returns one.
+	Queue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Queue, error)
+}
+
+// QueueStates reads what moves of a client's queues.
+type QueueStates interface {
+	// Runtimes returns it of those of some queues that exist.
+	Runtimes(ctx context.Context, client scheduler.ClientID, ids []scheduler.QueueID) (map[scheduler.QueueID]scheduler.Runtime, error)
+	// QueueNow returns it with the queue.
+	QueueNow(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Queue, scheduler.Runtime, error)
+	// QueueState returns it with the queue's tasks counted by the status they
+	// show.
+	QueueState(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Runtime, map[scheduler.Status]int, error)
+}
+
+// QueueWriter changes the queues of a client.
+type QueueWriter interface {
+	// AddQueue keeps a queue and returns it with its id.
+	AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queue, error)
+	// UpdateQueue lets change alter the settings of a queue under its lock; an
+	// error of change is returned and nothing is altered.
+	UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error)
+	// DeleteQueue cancels what waits in a queue; while calls are up it is a
+	// Conflict unless forced.
+	DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error
+}
+
+// ExtensionReader reads the extensions of a client.
+type ExtensionReader interface {
+	// Extensions lists them by id.
+	Extensions(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Extension], error)
+	// Extension returns one.
+	Extension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID) (scheduler.Extension, error)
+}
+
+// ExtensionWriter changes the extensions of a client.
+type ExtensionWriter interface {
+	// AddExtension keeps an extension and returns it with its id.
+	AddExtension(ctx context.Context, e scheduler.Extension) (scheduler.Extension, error)
+	// UpdateExtension lets change alter an extension under its lock; an error of
+	// change is returned and nothing is altered.
+	UpdateExtension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID, change func(*scheduler.Extension) error) (scheduler.Extension, error)
+	// DeleteExtension ends one: nothing is called for it from now on.
+	DeleteExtension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID, now time.Time) error
+}
+
+// TaskReader reads the tasks of a client's queue, with their stored status.
+type TaskReader interface {
+	// Tasks lists those that a filter selects, by id.
+	Tasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, f scheduler.TaskFilter, p scheduler.Page) (scheduler.List[scheduler.Task], error)
+	// Task returns one.
+	Task(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Task, error)
+}
+
+// TaskWriter changes the tasks of a client's queue.
+type TaskWriter interface {
+	// AddTasks keeps tasks, all or none, and returns them with their ids, in
+	// order. An external id that another task has is a Conflict that names it.
+	AddTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error)
+	// UpdateTask lets change alter what was asked of a waiting task, under its
+	// lock; a task that does not wait is a Conflict.
+	UpdateTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, change func(*scheduler.Task) error) (scheduler.Task, error)
+	// CancelTask ends a waiting task, or asks for the hang-up of an executed
+	// one; without hangup that is a Conflict.
+	CancelTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, hangup bool, now time.Time) error
+}
+
+// History reads the calls of a client, live ones included.
+type History interface {
+	// Calls lists those that a filter selects, by when they began.
+	Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error)
+	// CallByID returns one.
+	CallByID(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error)
+}

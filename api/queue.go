@@ -1,0 +1,290 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
+)
+
+// queues answers …/task_scheduler.
+type queues struct {
+	reader QueueReader
+	states QueueStates
+	writer QueueWriter
+	now    func() time.Time
+}
+
+// queueRequest is what a client asks of a queue; what it does not name stays.
+type queueRequest struct {
+	name, comment *string
+	on            *bool
+	limited       bool // concurrent_task_limit is given
+	limit         int  // 0: none
+}
+
+// queueShape is a queue in requests.
+var queueShape = newShape(
+	member[queueRequest]{"name", "Name", func(d *decoder, r *queueRequest) { r.name = d.given() }},
+	member[queueRequest]{"comment", "Comment", func(d *decoder, r *queueRequest) { r.comment = d.given() }},
+	member[queueRequest]{"status", "On", func(d *decoder, r *queueRequest) { r.on = d.either("on", "off") }},
+	member[queueRequest]{"concurrent_task_limit", "Limit", func(d *decoder, r *queueRequest) { r.readLimit(d) }},
+	member[queueRequest]{"interval_id", "IntervalID", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
+	member[queueRequest]{"start_rate", "StartRate", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
+	member[queueRequest]{"asr_min_percent", "ASRMinPercent", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
+	member[queueRequest]{"asr_basis", "ASRBasis", func(d *decoder, _ *queueRequest) { d.notYet(`"ner"`) }},
+	member[queueRequest]{"asr_window_s", "ASRWindow", func(d *decoder, _ *queueRequest) { d.notYet("600") }},
+	member[queueRequest]{"asr_min_attempts", "ASRMinAttempts", func(d *decoder, _ *queueRequest) { d.notYet("30") }},
+	member[queueRequest]{"asr_pause_s", "ASRPause", func(d *decoder, _ *queueRequest) { d.notYet("300") }},
+	member[queueRequest]{"priority", "Priority", func(d *decoder, _ *queueRequest) { d.notYet("5") }},
+	member[queueRequest]{"before_wait_ms", "BeforeWait", func(d *decoder, _ *queueRequest) { d.notYet("0") }},
+	member[queueRequest]{name: "id"},
+	member[queueRequest]{name: "create_date_utc"},
+	member[queueRequest]{name: "hold"},
+	member[queueRequest]{name: "counts"},
+)
+
+// maxLimit is the most that a limit of concurrent tasks can be.
+const maxLimit = 1_000_000
+
+func (r *queueRequest) readLimit(d *decoder) {
+	if r.limited = true; d.kind() == kindNull {
+		d.skip()
+		r.limit = 0
+		return
+	}
+	n, ok := d.integer()
+	switch {
+	case !ok:
+	case n <= 0:
+		d.fault(`must be at least 1: to start nothing, set "status" to "off"; null is no limit`)
+	case n > maxLimit:
+		d.fault("must be at most 1000000")
+	}
+	r.limit = int(n)
+}
+
+// given reads a string that may be left out.
+func (d *decoder) given() *string {
+	s := new(string)
+	d.text(s)
+	return s
+}
+
+// either reads one of two words; null leaves it out.
+func (d *decoder) either(yes, no string) *bool {
+	if d.kind() == kindNull {
+		d.skip()
+		return nil
+	}
+	if d.kind() == kindString {
+		switch strings.ToLower(d.string()) {
+		case yes:
+			return new(true)
+		case no:
+			return new(false)
+		}
+	} else {
+		d.skip()
+	}
+	d.fault(`must be "` + yes + `" or "` + no + `"`)
+	return nil
+}
+
+// readQueue reads a queue from the body; a new one must have a name.
+func readQueue(c echo.Context, isNew bool) (queueRequest, error) {
+	var r queueRequest
+	d, err := newDecoder(c, callback.lenient)
+	if err != nil {
+		return r, err
+	}
+	queueShape.read(d, &r)
+	if r.name == nil && isNew && !d.faulty("Name") {
+		d.faults.Add("Name", "is required")
+	}
+	if r.name != nil && !d.faulty("Name") {
+		if n := utf8.RuneCountInString(*r.name); n < 1 || n > scheduler.MaxName {
+			d.faults.Add("Name", "must be 1 to %d characters long", scheduler.MaxName)
+		}
+	}
+	if r.comment != nil && utf8.RuneCountInString(*r.comment) > maxComment {
+		d.faults.Add("Comment", "must be at most %d characters long", maxComment)
+	}
+	return r, d.err()
+}
+
+// maxComment is how long the comment of a queue is at most, in characters.
+const maxComment = 2000
+
+// apply changes a queue to what is asked.
+func (r queueRequest) apply(q *scheduler.Queue) {
+	if r.name != nil {
+		q.Name = *r.name
+	}
+	if r.comment != nil {
+		q.Comment = *r.comment
+	}
+	if r.on != nil {
+		q.On = *r.on
+	}
+	if r.limited {
+		q.Limit = r.limit
+	}
+}
+
+// queueAnswer is a queue as it is told. Settings that this release does not
+// obey are told with their defaults.
+type queueAnswer struct {
+	ID             scheduler.QueueID        `json:"id"`
+	Name           string                   `json:"name"`
+	Comment        string                   `json:"comment"`
+	Status         string                   `json:"status"`
+	Limit          *int                     `json:"concurrent_task_limit"`
+	IntervalID     *int                     `json:"interval_id"`
+	StartRate      *float64                 `json:"start_rate"`
+	ASRMinPercent  *float64                 `json:"asr_min_percent"`
+	ASRBasis       string                   `json:"asr_basis"`
+	ASRWindow      int                      `json:"asr_window_s"`
+	ASRMinAttempts int                      `json:"asr_min_attempts"`
+	ASRPause       int                      `json:"asr_pause_s"`
+	Priority       int                      `json:"priority"`
+	BeforeWait     int                      `json:"before_wait_ms"`
+	CreateDate     string                   `json:"create_date_utc"`
+	Hold           *holdAnswer              `json:"hold"`
+	Counts         map[scheduler.Status]int `json:"counts,omitempty"` // of one queue alone
+}
+
+// holdAnswer is what holds a queue or a task.
+type holdAnswer struct {
+	Gate   scheduler.Gate `json:"gate"`
+	Until  string         `json:"until_utc"` // "" if no time ends it
+	Detail string         `json:"detail"`
+}
+
+func tellHold(h scheduler.Hold) *holdAnswer {
+	if h.Gate == "" {
+		return nil
+	}
+	return &holdAnswer{Gate: h.Gate, Until: date(h.Until), Detail: h.Detail}
+}
+
+func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswer {
+	a := queueAnswer{
+		ID: q.ID, Name: q.Name, Comment: q.Comment, Status: "off",
+		ASRBasis: "ner", ASRWindow: 600, ASRMinAttempts: 30, ASRPause: 300, Priority: 5,
+		CreateDate: date(q.CreatedAt), Hold: tellHold(r.Holds(q, now)),
+	}
+	if q.On {
+		a.Status = "on"
+	}
+	if q.Limit > 0 {
+		a.Limit = &q.Limit
+	}
+	return a
+}
+
+func (s queues) add(c echo.Context, me caller) error {
+	r, err := readQueue(c, true)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	q := scheduler.Queue{ClientID: me.client, CreatedAt: now}
+	r.apply(&q)
+	if q, err = s.writer.AddQueue(c.Request().Context(), q); err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tellQueue(q, scheduler.Runtime{}, now))
+}
+
+func (s queues) list(c echo.Context, me caller) error {
+	q := newQuery(c)
+	page := q.cursor(q.page(false))
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, now := c.Request().Context(), s.now()
+	found, err := s.reader.Queues(ctx, me.client, page)
+	if err != nil {
+		return err
+	}
+	ids := make([]scheduler.QueueID, len(found.Rows))
+	for i, row := range found.Rows {
+		ids[i] = row.ID
+	}
+	runtimes, err := s.states.Runtimes(ctx, me.client, ids)
+	if err != nil {
+		return err
+	}
+	return answerList(c, found, func(row scheduler.Queue) queueAnswer { return tellQueue(row, runtimes[row.ID], now) })
+}
+
+func (s queues) get(c echo.Context, me caller) error {
+	id, err := rowID[scheduler.QueueID](c, "scheduler_id")
+	if err != nil {
+		return err
+	}
+	return s.tell(c, me, id)
+}
+
+// tell answers with one queue as it is now.
+func (s queues) tell(c echo.Context, me caller, id scheduler.QueueID) error {
+	ctx := c.Request().Context()
+	q, err := s.reader.Queue(ctx, me.client, id)
+	if err != nil {
+		return err
+	}
+	runtime, counts, err := s.states.QueueState(ctx, me.client, id)
+	if err != nil {
+		return err
+	}
+	a := tellQueue(q, runtime, s.now())
+	a.Counts = map[scheduler.Status]int{}
+	for _, status := range statuses {
+		a.Counts[status] = counts[status]
+	}
+	return answer(c, http.StatusOK, a)
+}
+
+func (s queues) change(c echo.Context, me caller) error {
+	id, err := rowID[scheduler.QueueID](c, "scheduler_id")
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	if _, err := s.reader.Queue(ctx, me.client, id); err != nil {
+		return err // before the body is looked at
+	}
+	r, err := readQueue(c, false)
+	if err != nil {
+		return err
+	}
+	_, err = s.writer.UpdateQueue(ctx, me.client, id, func(q *scheduler.Queue) error {
+		r.apply(q)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.tell(c, me, id)
+}
+
+func (s queues) remove(c echo.Context, me caller) error {
+	id, err := rowID[scheduler.QueueID](c, "scheduler_id")
+	if err != nil {
+		return err
+	}
+	q := newQuery(c)
+	force := q.flag("force")
+	if err := q.err(); err != nil {
+		return err
+	}
+	if err := s.writer.DeleteQueue(c.Request().Context(), me.client, id, force, s.now()); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

@@ -1,0 +1,163 @@
+// Package api is the HTTP service: one set of resources in two dialects, the
+// callback API (snake_case) and the admin API (PascalCase in an envelope).
+package api
+
+import (
+	"context"
+	_ "embed"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Options are what a Server works with.
+type Options struct {
+	Store          Store
+	CheckURL       func(url string) error // says why events can never be delivered to a URL
+	Now            func() time.Time       // time.Now if nil
+	Log            *slog.Logger           // slog.Default if nil
+	DefaultRegion  string                 // of national numbers (ISO 3166-1 alpha-2); "" takes none
+	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
+	Observer       Observer               // nil: nobody
+	Metrics        http.Handler           // answers /metrics; nil: there is none
+	// Ready says why the process cannot serve now; nil or nothing: it can.
+	Ready     func(ctx context.Context) []Reason
+	Simulated bool // the dialer calls nobody: /readyz says so
+}
+
+// Reason is a part of the process that is not ready, and why.
+type Reason struct {
+	Part    string `json:"part"` // "database", "migrations", "dialer"
+	Message string `json:"message"`
+}
+
+// Observer is told of every request that was answered. It must not block.
+type Observer interface {
+	// Answered gives the route's pattern, not its path; "" if there is none.
+	Answered(method, route string, status int, took time.Duration)
+}
+
+// Server answers the API. It is an http.Handler.
+type Server struct {
+	o    Options
+	echo *echo.Echo
+}
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// New makes a server.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Server{o: o, echo: echo.New()}
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = s.refuse
+	s.echo.IPExtractor = addressOf(o.TrustedProxies)
+	s.routes()
+	return s
+}
+
+// addressOf returns how the address of a caller is found: X-Forwarded-For is
+// believed only from proxies that are named.
+func addressOf(proxies []netip.Prefix) echo.IPExtractor {
+	if len(proxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range proxies {
+		if _, network, err := net.ParseCIDR(p.Masked().String()); err == nil {
+			trust = append(trust, echo.TrustIPRange(network))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// routes makes the table of routes. Every route but those of its first lines is
+// bound to a caller by the guard.
+func (s *Server) routes() {
+	e, o := s.echo, s.o
+	e.GET("/healthz", func(c echo.Context) error { return answer(c, http.StatusOK, map[string]string{"status": "ok"}) })
+	e.GET("/readyz", s.ready)
+	e.GET("/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	if o.Metrics != nil {
+		e.GET("/metrics", echo.WrapHandler(o.Metrics))
+	}
+	vault := newVault()
+	tokens := tokens{identities: o.Store, tokens: o.Store, vault: vault, throttle: newThrottle(o.Now), now: o.Now}
+	e.POST("/oauth/token", tokens.issue)
+	e.POST("/Token", tokens.issue)
+
+	guard := guard{tokens: o.Store, clients: o.Store, now: o.Now}
+	for _, version := range []string{"v1", "v2"} {
+		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
+		g := e.Group("/api/" + version + "/admin")
+		g.GET("/accounts", guard.user(back.account))
+		g.POST("/clients", guard.user(back.addClient))
+		g.GET("/clients", guard.user(back.listClients))
+		g.GET("/clients/:id", guard.user(back.client))
+	}
+	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, now: o.Now}
+	tasks := tasks{
+		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
+	}
+	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
+	calls := calls{history: o.Store}
+	secrets := secrets{keys: o.Store, now: o.Now}
+	for _, base := range []string{"", "/api/ver1.0"} {
+		g := e.Group(base + "/client/:client_id")
+		g.POST("/task_scheduler", guard.client(queues.add))
+		g.GET("/task_scheduler", guard.client(queues.list))
+		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
+		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
+		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
+		for _, name := range []string{"task", "tasks"} {
+			path := "/task_scheduler/:scheduler_id/" + name
+			g.POST(path, guard.client(tasks.add))
+			g.GET(path, guard.client(tasks.list))
+			g.GET(path+"/:task_id", guard.client(tasks.get))
+			g.PUT(path+"/:task_id", guard.client(tasks.change))
+			g.DELETE(path+"/:task_id", guard.client(tasks.cancel))
+		}
+		g.POST("/extension", guard.client(extensions.add))
+		g.GET("/extension", guard.client(extensions.list))
+		g.GET("/extension/:extension_id", guard.client(extensions.get))
+		g.PUT("/extension/:extension_id", guard.client(extensions.change))
+		g.DELETE("/extension/:extension_id", guard.client(extensions.remove))
+		g.GET("/call_history", guard.client(calls.list))
+		g.GET("/call_history/:call_uuid", guard.client(calls.get))
+		g.GET("/webhooks/secrets", guard.client(secrets.list))
+		g.POST("/webhooks/secrets", guard.client(secrets.add))
+	}
+}
+
+// readiness is what /readyz tells.
+type readiness struct {
+	Status  string   `json:"status"` // "ready" or "unavailable"
+	Dialer  string   `json:"dialer"` // "simulated" or "trunks"
+	Reasons []Reason `json:"reasons"`
+}
+
+func (s *Server) ready(c echo.Context) error {
+	body, code := readiness{Status: "ready", Dialer: "trunks", Reasons: []Reason{}}, http.StatusOK
+	if s.o.Simulated {
+		body.Dialer = "simulated"
+	}
+	if s.o.Ready != nil {
+		body.Reasons = append(body.Reasons, s.o.Ready(c.Request().Context())...)
+	}
+	if len(body.Reasons) > 0 {
+		body.Status, code = "unavailable", http.StatusServiceUnavailable
+	}
+	return answer(c, code, body)
+}

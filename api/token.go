@@ -1,0 +1,264 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
+)
+
+// Lives of tokens.
+const (
+	accessLife   = 8 * time.Hour
+	refreshLife  = 30 * 24 * time.Hour
+	refreshGrace = time.Minute // of a refresh token that was used
+	maxTokenForm = 64 << 10    // bytes
+)
+
+// tokens hands out tokens (RFC 6749).
+type tokens struct {
+	identities Identities
+	tokens     Tokens
+	vault      *vault
+	throttle   *throttle
+	now        func() time.Time
+}
+
+// oauthError is an error by RFC 6749, section 5.2.
+type oauthError struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+	status      int
+	retryAfter  int // seconds
+}
+
+func (e *oauthError) Error() string { return e.Description }
+
+func badRequest(description string) error {
+	return &oauthError{Code: "invalid_request", Description: description, status: http.StatusBadRequest}
+}
+
+// tokenAnswer is RFC 6749, section 5.1. A refresh token comes with client
+// credentials, too.
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token"`
+}
+
+// issue answers the token endpoint.
+func (t tokens) issue(c echo.Context) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderCacheControl, "no-store")
+	h.Set("Pragma", "no-cache")
+	granted, err := t.grant(c)
+	if e, ok := errors.AsType[*oauthError](err); ok {
+		if e.status == http.StatusUnauthorized {
+			h.Set(echo.HeaderWWWAuthenticate, `Basic realm="ringback"`)
+		}
+		if e.retryAfter > 0 {
+			h.Set(echo.HeaderRetryAfter, strconv.Itoa(e.retryAfter))
+		}
+		return answer(c, e.status, e)
+	}
+	if err != nil {
+		return err
+	}
+	issued, err := t.hand(c.Request().Context(), granted)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, issued)
+}
+
+// grant finds whom the request may act for: a token without its hash.
+func (t tokens) grant(c echo.Context) (scheduler.Token, error) {
+	form, err := tokenForm(c)
+	if err != nil {
+		return scheduler.Token{}, err
+	}
+	switch form.Get("grant_type") {
+	case "client_credentials":
+		return t.byCredentials(c, form)
+	case "password":
+		return t.byPassword(c, form)
+	case "refresh_token":
+		return t.byRefresh(c, form)
+	case "":
+		return scheduler.Token{}, badRequest("grant_type is required")
+	}
+	return scheduler.Token{}, &oauthError{Code: "unsupported_grant_type", status: http.StatusBadRequest,
+		Description: "grant_type must be client_credentials, password or refresh_token"}
+}
+
+// tokenForm reads the form of the body, and of the body alone.
+func tokenForm(c echo.Context) (url.Values, error) {
+	r := c.Request()
+	if media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || media != echo.MIMEApplicationForm {
+		return nil, badRequest("the body must be " + echo.MIMEApplicationForm)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxTokenForm))
+	if err != nil {
+		return nil, badRequest("the body cannot be read, or is too long")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, badRequest("the body is not a form")
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, badRequest("a parameter is given twice: " + clip(name))
+		}
+	}
+	return form, nil
+}
+
+// byCredentials takes a client's id and secret from the Authorization header
+// or the form, never from both.
+func (t tokens) byCredentials(c echo.Context, form url.Values) (scheduler.Token, error) {
+	id, secrets, err := clientCredentials(c.Request(), form)
+	if err != nil {
+		return scheduler.Token{}, err
+	}
+	refused := &oauthError{Code: "invalid_client", Description: "the client id or its secret is wrong", status: http.StatusUnauthorized}
+	guid, isGUID := scheduler.ParseGUID(id)
+	client := scheduler.ClientID(guid)
+	err = t.verify(c, id, secrets, refused, func(ctx context.Context) (string, error) {
+		if !isGUID {
+			return "", nil
+		}
+		found, err := t.identities.ClientByID(ctx, client)
+		return found.SecretHash, err
+	})
+	return scheduler.Token{ClientID: &client}, err
+}
+
+// clientCredentials returns a client's id and what its secret may be: in the
+// header both are form-encoded (RFC 6749, section 2.3.1), which not every
+// client does.
+func clientCredentials(r *http.Request, form url.Values) (id string, secrets []string, err error) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		id, secret = form.Get("client_id"), form.Get("client_secret")
+		if id == "" || secret == "" {
+			return "", nil, badRequest("client_id and client_secret are required")
+		}
+		return id, []string{secret}, nil
+	}
+	if form.Get("client_secret") != "" {
+		return "", nil, badRequest("the client must authenticate in one way only")
+	}
+	secrets = []string{secret}
+	if decoded, err := url.QueryUnescape(secret); err == nil && decoded != secret {
+		secrets = []string{decoded, secret}
+	}
+	if decoded, err := url.QueryUnescape(id); err == nil {
+		id = decoded
+	}
+	return id, secrets, nil
+}
+
+// byPassword takes a user's name and password.
+func (t tokens) byPassword(c echo.Context, form url.Values) (scheduler.Token, error) {
+	name, password := form.Get("username"), form.Get("password")
+	if name == "" || password == "" {
+		return scheduler.Token{}, badRequest("username and password are required")
+	}
+	refused := &oauthError{Code: "invalid_grant", Description: "the user name or the password is wrong", status: http.StatusBadRequest}
+	var user scheduler.User
+	err := t.verify(c, name, []string{password}, refused, func(ctx context.Context) (hash string, err error) {
+		if !storable(name) {
+			return "", nil
+		}
+		user, err = t.identities.UserByName(ctx, name)
+		return user.PasswordHash, err
+	})
+	return scheduler.Token{UserID: &user.ID}, err
+}
+
+// verify compares secrets with the hash of an identity. An unknown identity
+// takes as long as a wrong secret; failures are slowed, then refused unheard.
+func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hash string, err error)) error {
+	ctx, address := c.Request().Context(), c.RealIP()
+	if err := t.heard(identity, address); err != nil {
+		return err
+	}
+	hash, err := find(ctx)
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	if err := t.vault.enter(ctx); err != nil {
+		return err
+	}
+	ok := false
+	err = t.heard(identity, address) // others may have failed meanwhile
+	for i := 0; i < len(secrets) && err == nil && !ok; i++ {
+		ok = t.vault.check(secrets[i], hash)
+	}
+	t.vault.leave()
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		t.throttle.failed(ctx, identity, address)
+		return refused
+	}
+	t.throttle.passed(identity, address)
+	return nil
+}
+
+// heard refuses a pair of identity and address that has failed too often.
+func (t tokens) heard(identity, address string) error {
+	if wait := t.throttle.wait(identity, address); wait > 0 {
+		return &oauthError{Code: "invalid_request", Description: "too many failures: sign-in is refused for a while",
+			status: http.StatusTooManyRequests, retryAfter: int(math.Ceil(wait.Seconds()))}
+	}
+	return nil
+}
+
+// byRefresh takes a refresh token, which is used up by it.
+func (t tokens) byRefresh(c echo.Context, form url.Values) (scheduler.Token, error) {
+	given := form.Get("refresh_token")
+	if given == "" {
+		return scheduler.Token{}, badRequest("refresh_token is required")
+	}
+	token, err := t.tokens.UseRefreshToken(c.Request().Context(), hashOf(given), t.now(), refreshGrace)
+	if isNotFound(err) {
+		return token, &oauthError{Code: "invalid_grant", Description: "the refresh token is unknown, used or has expired", status: http.StatusBadRequest}
+	}
+	return token, err
+}
+
+// hand makes a pair of tokens for whom granted acts for.
+func (t tokens) hand(ctx context.Context, granted scheduler.Token) (tokenAnswer, error) {
+	now := t.now()
+	issued := tokenAnswer{
+		AccessToken: randomToken(), TokenType: "Bearer", ExpiresIn: int(accessLife / time.Second), RefreshToken: randomToken(),
+	}
+	access := scheduler.Token{
+		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID,
+		ExpiresAt: now.Add(accessLife), CreatedAt: now,
+	}
+	refresh := access
+	refresh.Hash, refresh.Refresh, refresh.ExpiresAt = hashOf(issued.RefreshToken), true, now.Add(refreshLife)
+	return issued, t.tokens.AddTokens(ctx, access, refresh)
+}
+
+// randomToken returns 32 random bytes in base64url.
+func randomToken() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
+	return base64.RawURLEncoding.EncodeToString(b)
+}
