@@ -25,8 +25,8 @@ type call struct {
 	cut       scheduler.Cut
 }
 
-func newCall(e *Engine, legs context.Context, spec scheduler.Call) *call {
-	c := &call{engine: e, ctx: legs, spec: spec, ring: spec.Ring, skew: e.now().Sub(time.Now())}
+func newCall(legs context.Context, e *Engine, spec scheduler.Call) *call {
+	c := &call{engine: e, ctx: legs, spec: spec, ring: spec.Ring, skew: time.Until(e.now())}
 	if c.ring <= 0 {
 		c.ring = scheduler.DefaultRing * time.Second
 	}

@@ -107,7 +107,7 @@ func (e *Engine) Dial(ctx context.Context, spec scheduler.Call, bridged func(at 
 	// what the driver failed to end until then.
 	legs, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
-	c := newCall(e, legs, spec)
+	c := newCall(legs, e, spec)
 	defer c.stopTimer()
 	c.place(ctx, bridged)
 	c.clear()

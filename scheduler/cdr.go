@@ -112,11 +112,14 @@ func (o Outcome) bridgedEnd() (HangupBy, Leg) {
 // unbridgedEnd returns who ended a call that leg decided.
 func (o Outcome) unbridgedEnd(leg Leg) HangupBy {
 	a, reached := o.winner(LegA)
+	b, both := o.winner(LegB)
 	switch {
 	case o.Cut != CutNone:
 		return InternalCancel
 	case reached && a.By == ByPeer && (leg.Role == LegA || leg.By != ByPeer):
 		return CallerCancel
+	case both && b.By == ByPeer:
+		return CalleeBye
 	case leg.By == ByPeer:
 		return CalleeRefuse
 	}

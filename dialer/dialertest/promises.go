@@ -78,7 +78,7 @@ func (e *events) wait(t *testing.T, p Peer, k dialer.EventKind) dialer.End {
 	return e.end
 }
 
-func (p Peer) originate(t *testing.T, ctx context.Context, d dialer.Driver, b Behaviour, n int) (*events, dialer.LegID) {
+func (p Peer) originate(ctx context.Context, t *testing.T, d dialer.Driver, b Behaviour, n int) (*events, dialer.LegID) {
 	t.Helper()
 	e := newEvents()
 	id := dialer.LegID(fmt.Sprintf("%s-a%d", callID, n+1))
@@ -95,8 +95,8 @@ func endedContext(t *testing.T, p Peer) {
 	r, _ := p.start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	rings, _ := p.originate(t, ctx, r, Silent, 0)
-	talks, _ := p.originate(t, ctx, r, Answers, 1)
+	rings, _ := p.originate(ctx, t, r, Silent, 0)
+	talks, _ := p.originate(ctx, t, r, Answers, 1)
 	rings.wait(t, p, dialer.Ringing)
 	talks.wait(t, p, dialer.Answered)
 	cancel()
@@ -110,7 +110,7 @@ func endedContext(t *testing.T, p Peer) {
 
 func hangupTwice(t *testing.T, p Peer) {
 	r, _ := p.start(t)
-	leg, id := p.originate(t, t.Context(), r, Answers, 0)
+	leg, id := p.originate(t.Context(), t, r, Answers, 0)
 	leg.wait(t, p, dialer.Answered)
 	for range 2 {
 		if err := r.Hangup(t.Context(), id, dialer.HangupNormal); err != nil {
@@ -125,8 +125,8 @@ func hangupTwice(t *testing.T, p Peer) {
 
 func closeEndsLegs(t *testing.T, p Peer) {
 	r, _ := p.start(t)
-	rings, _ := p.originate(t, t.Context(), r, Silent, 0)
-	talks, _ := p.originate(t, t.Context(), r, Answers, 1)
+	rings, _ := p.originate(t.Context(), t, r, Silent, 0)
+	talks, _ := p.originate(t.Context(), t, r, Answers, 1)
 	rings.wait(t, p, dialer.Ringing)
 	talks.wait(t, p, dialer.Answered)
 	if err := r.Close(t.Context()); err != nil {
