@@ -1,0 +1,186 @@
+package store_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"ringback/scheduler"
+	"ringback/store"
+	"ringback/store/storetest"
+	"ringback/webhooks"
+)
+
+func TestOneReceiverDoesNotTakeAllSlots(t *testing.T) {
+	each(t, 0, func(w *world) {
+		const slots, perOrigin = 64, 16
+		var sick []scheduler.Event
+		for i := range 20 * slots {
+			sick = append(sick, w.event(scheduler.TaskID(i+1), 1, hookA))
+		}
+		w.put(sick...)
+		w.put(w.event(9001, 1, hookB), w.event(9002, 1, hookB), w.event(9003, 1, hookB))
+		at := time.Now()
+		count := func(work []webhooks.Work) (sick, well int) {
+			for _, wk := range work {
+				if wk.Delivery.URL == hookA {
+					sick++
+				} else {
+					well++
+				}
+			}
+			return sick, well
+		}
+		first := w.lease(at, slots, perOrigin)
+		if s, well := count(first); s != perOrigin || well != 3 {
+			w.Fatalf("claimed %d for the sick receiver and %d for the other", s, well)
+		}
+		w.put(w.event(9004, 1, hookB))
+		if s, well := count(w.lease(time.Now(), slots, perOrigin)); s != 0 || well != 1 {
+			w.Errorf("with %d in flight, claimed %d more for the sick receiver and %d for the other", perOrigin, s, well)
+		}
+		w.end(at, first[0], delivered)
+		if s, _ := count(w.lease(time.Now(), slots, perOrigin)); s != 1 {
+			w.Errorf("with one slot free, claimed %d", s)
+		}
+	})
+}
+
+func TestFewSlotsAreDealtInTurn(t *testing.T) {
+	each(t, 0, func(w *world) {
+		var events []scheduler.Event
+		for i := range 30 {
+			events = append(events, w.event(scheduler.TaskID(i+1), 1, fmt.Sprintf("https://r%d.example.com/", i/10)))
+		}
+		w.put(events...)
+		dealt := map[string]int{}
+		for _, wk := range w.lease(time.Now(), 6, 16) {
+			dealt[wk.Delivery.Origin]++
+		}
+		for i := range 3 {
+			if origin := fmt.Sprintf("https://r%d.example.com:443", i); dealt[origin] != 2 {
+				w.Errorf("dealt %v", dealt)
+			}
+		}
+	})
+}
+
+func TestAReceiverIsAClientsOwn(t *testing.T) {
+	each(t, 0, func(w *world) {
+		other := storetest.Client(w.T, w.s)
+		must(w.T, w.s.AddSecret(w.Context(), other.ID, webhooks.NewSecret(w.now), w.now))
+		theirs := w.event(2, 1, hookA)
+		theirs.Task.ClientID = other.ID
+		w.put(w.event(1, 1, hookA), theirs)
+		work := w.lease(time.Now(), 10, 1)
+		if len(work) != 2 {
+			w.Fatalf("%d claimed", len(work))
+		}
+		for _, wk := range work {
+			own, err := w.s.Secrets(w.Context(), wk.Delivery.ClientID)
+			must(w.T, err)
+			if len(wk.Secrets) != len(own) {
+				w.Errorf("%d secrets sign for a client that has %d", len(wk.Secrets), len(own))
+			}
+			for i, secret := range wk.Secrets {
+				if secret.String() != own[len(own)-1-i].String() {
+					w.Errorf("a secret that is not the client's signs")
+				}
+			}
+		}
+	})
+}
+
+func TestAnExpiredSecretIsLeftOut(t *testing.T) {
+	each(t, 0, func(w *world) {
+		must(w.T, w.s.AddSecret(w.Context(), w.cl.ID, webhooks.NewSecret(w.now), w.now))
+		w.put(w.event(1, 1, hookA))
+		at := time.Now().Add(25 * time.Hour)
+		if work := w.lease(at, 1, 1); len(work) != 1 || len(work[0].Secrets) != 1 {
+			w.Errorf("%+v", work)
+		}
+	})
+}
+
+func TestClaimersNeverShareADelivery(t *testing.T) {
+	each(t, 0, func(w *world) {
+		const events, claimers = 400, 4
+		var all []scheduler.Event
+		for i := range events {
+			all = append(all, w.event(scheduler.TaskID(i+1), 1, fmt.Sprintf("https://r%d.example.com/", i%8)))
+		}
+		w.put(all...)
+		var mu sync.Mutex
+		times := map[scheduler.DeliveryID]int{}
+		inFlight, most := map[string]int{}, 0
+		var wg sync.WaitGroup
+		for range claimers {
+			wg.Go(func() {
+				for {
+					work, err := w.s.ClaimDeliveries(w.Context(), time.Now(), 20, 5)
+					if err != nil {
+						w.Error(err)
+						return
+					}
+					mu.Lock()
+					taken := len(times)
+					for _, wk := range work {
+						times[wk.Delivery.ID]++
+						inFlight[wk.Delivery.Origin]++
+						most = max(most, inFlight[wk.Delivery.Origin])
+					}
+					mu.Unlock()
+					if taken == events {
+						return
+					}
+					var done []webhooks.Settlement
+					mu.Lock()
+					for _, wk := range work {
+						done = append(done, webhooks.Settlement{Delivery: wk.Delivery, Verdict: delivered, Try: &webhooks.Try{At: w.now}})
+						inFlight[wk.Delivery.Origin]--
+					}
+					mu.Unlock()
+					if err := w.s.SettleDeliveries(w.Context(), time.Now(), done); err != nil {
+						w.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for id, n := range times {
+			if n != 1 {
+				w.Errorf("delivery %d was claimed %d times", id, n)
+			}
+		}
+		if len(times) != events || most > 5 {
+			w.Errorf("%d of %d claimed, %d in flight to one receiver", len(times), events, most)
+		}
+	})
+}
+
+// The event and the end of its predecessor pass each other: the one does not
+// see that it waits for nothing, the other not that something waits for it.
+func TestASweepFindsWhatWaitsForNothing(t *testing.T) {
+	t.Run("postgres", func(t *testing.T) {
+		w := newWorld(t, storetest.Open(t, storetest.PostgresURL(t)), 0)
+		w.put(w.event(1, 1, hookA))
+		at := time.Now()
+		work := w.lease(at, 1, 1)
+		must(t, store.InsertDeliveries(w.s, []scheduler.Event{w.event(1, 2, hookA)}, func() { w.end(at, work[0], delivered) }))
+		w.wantStates("both missed each other", "1/1 delivered", "1/2 held")
+		if n := w.sweep(time.Now()); n != 0 {
+			t.Errorf("%d are said to have waited a minute", n)
+		}
+		w.wantStates("after the sweep", "1/1 delivered", "1/2 ready")
+	})
+}
+
+func TestASweepLeavesWhatWaits(t *testing.T) {
+	each(t, 0, func(w *world) {
+		w.put(w.event(1, 1, hookA), w.event(1, 2, hookA))
+		w.sweep(time.Now())
+		w.wantStates("after a sweep", "1/1 ready", "1/2 held")
+	})
+}
