@@ -161,7 +161,8 @@ CREATE TABLE external_ids (
 );
 CREATE INDEX external_ids_age ON external_ids (created_at);
 
--- One row per dialling, live or ended; ended it is the CDR. It outlives its task.
+-- One row per dialling, live or ended; ended it is the CDR. It outlives its task,
+-- and only a transition of a task writes it: the task's row has the foreign keys.
 CREATE TABLE attempts (
     call_id      text        COLLATE "C" PRIMARY KEY,
     client_id    uuid        NOT NULL,
@@ -182,8 +183,7 @@ CREATE TABLE attempts (
     simulated    boolean     NOT NULL DEFAULT false,
     legs         jsonb       NOT NULL DEFAULT '[]',
     variables    jsonb       NOT NULL DEFAULT '{}',
-    CHECK ((ended_at IS NULL) = (result = '')),
-    FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id)
+    CHECK ((ended_at IS NULL) = (result = ''))
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
