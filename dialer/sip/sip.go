@@ -281,11 +281,23 @@ func (d *Driver) Close(ctx context.Context) error {
 // deliver sends a request of its own transaction and waits for its final
 // response; an unreachable peer costs 64 × T1 (RFC 3261, section 17.1.2).
 func (d *Driver) deliver(req *msg.Request) {
+	if tx := d.send(req); tx != nil {
+		d.settle(tx)
+	}
+}
+
+// send begins a transaction; nil if the request could not be sent.
+func (d *Driver) send(req *msg.Request) msg.ClientTransaction {
 	tx, err := d.client.TransactionRequest(context.Background(), req)
 	if err != nil {
-		d.log.Warn("sip request not sent", "err", err)
-		return
+		d.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", err)
+		return nil
 	}
+	return tx
+}
+
+// settle waits for the final response.
+func (d *Driver) settle(tx msg.ClientTransaction) {
 	defer tx.Terminate()
 	for {
 		select {

@@ -107,8 +107,9 @@ func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response
 		if l.hung && l.provisional && !l.cancelled { // RFC 3261, section 9.1
 			l.cancelled = true
 			limit = time.After(64 * msg.T1)
-			cancel := newCancel(l.invite, l.reason)
-			l.d.wg.Go(func() { l.d.deliver(cancel) })
+			if cancel := l.d.send(newCancel(l.invite, l.reason)); cancel != nil {
+				l.d.wg.Go(func() { l.d.settle(cancel) })
+			}
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -55,13 +56,16 @@ func Path(t testing.TB) string {
 	return path
 }
 
+// Many as Options.Calls lets SIPp take calls until Finish.
+const Many = -1
+
 // Options say what a SIPp plays.
 type Options struct {
 	Scenario string            // path of the XML file
 	Keys     map[string]string // what stands for the scenario's own [keywords]
 	Echo     bool              // sends RTP back to where it came from
 	Target   string            // host:port it calls; "": it is called
-	Calls    int               // 0: one
+	Calls    int               // 0: one; Many: any number
 	Limit    time.Duration     // 0: Limit
 }
 
@@ -109,8 +113,11 @@ func start(t testing.TB, path string, o Options) *Peer {
 	}
 	args := []string{
 		"-sf", writeScenario(t, dir, o), "-i", "127.0.0.1", "-p", strconv.Itoa(port), "-mi", "127.0.0.1", "-mp", strconv.Itoa(media),
-		"-m", strconv.Itoa(o.Calls), "-nostdin", "-trace_err", "-error_file", filepath.Join(dir, "errors"),
+		"-nostdin", "-trace_err", "-error_file", filepath.Join(dir, "errors"),
 		"-trace_msg", "-message_file", filepath.Join(dir, "messages"),
+	}
+	if o.Calls != Many {
+		args = append(args, "-m", strconv.Itoa(o.Calls))
 	}
 	if o.Echo {
 		args = append(args, "-rtp_echo")
@@ -198,6 +205,23 @@ func (p *Peer) Wait() {
 	if late || p.err != nil {
 		p.t.Errorf("sipp at %s is not content (killed: %t, %v)\n%s", p.Addr, late, p.err, p.trace())
 	}
+}
+
+// noCalls is SIPp's exit code if it had nothing to judge.
+const noCalls = 99
+
+// Finish tells SIPp to take no more calls and waits until the last one is
+// over; it fails the test if one of them went wrong.
+func (p *Peer) Finish() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		p.t.Errorf("sipp at %s is gone: %v", p.Addr, err)
+	}
+	<-p.ended
+	if p.cmd.ProcessState.ExitCode() == noCalls {
+		p.err = nil
+	}
+	p.Wait()
 }
 
 // Messages returns what SIPp sent and received so far.
