@@ -163,16 +163,18 @@ func fill(b *testing.B, s *store.Store, tasks int, l load) {
 	}
 }
 
+func emptyDatabase(b *testing.B, sqlite bool) string {
+	b.Helper()
+	if sqlite {
+		return storetest.SQLiteURL(b)
+	}
+	return storetest.PostgresURL(b)
+}
+
 // drainRingback finishes every task and delivers every event.
 func drainRingback(l load) side {
 	return func(b *testing.B) float64 {
-		ctx, tasks := b.Context(), *amount
-		url := ""
-		if l.sqlite {
-			url = storetest.SQLiteURL(b)
-		} else {
-			url = storetest.PostgresURL(b)
-		}
+		ctx, tasks, url := b.Context(), *amount, emptyDatabase(b, l.sqlite)
 		s := storetest.Open(b, url)
 		fill(b, s, tasks, l)
 		question := ""
@@ -217,13 +219,7 @@ func query(b *testing.B, url, question string) (yes bool) {
 // insertRingback adds tasks, a batch a transaction, to one queue.
 func insertRingback(sqlite bool) side {
 	return func(b *testing.B) float64 {
-		url := ""
-		if sqlite {
-			url = storetest.SQLiteURL(b)
-		} else {
-			url = storetest.PostgresURL(b)
-		}
-		s := storetest.Open(b, url)
+		s := storetest.Open(b, emptyDatabase(b, sqlite))
 		c := storetest.Client(b, s)
 		e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, queueLimit)
 		batch := slices.Repeat([]scheduler.Task{storetest.Task(e, time.Now().UTC())}, riverBatch)
