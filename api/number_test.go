@@ -27,7 +27,7 @@ func TestNumber(t *testing.T) {
 		"digits no plan takes are a dial string":     {"GB", "123456789012345", "", ""},
 		"an exit code is one of the region":          {"GB", "00390612345678", "+390612345678", ""},
 		"too short":                                  {"", "+3906", "", errPossible.Error()},
-		"too long":                                   {"", "+3906123456789012345", "", errNumber.Error()},
+		"too long":                                   {"", "+3906123456789012345", "", errPossible.Error()},
 		"no country":                                 {"", "+99912345678", "", errNumber.Error()},
 		"local digits cannot be dialled":             {"", "+15550123", "", errPossible.Error()},
 		"words":                                      {"GB", "0800 FLOWERS", "", errNumber.Error()},

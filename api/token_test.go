@@ -1,0 +1,253 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// post sends a form to the token endpoint.
+func (r *rig) post(path string, form url.Values, id, secret string) reply {
+	req := httptest.NewRequestWithContext(context.Background(), "POST", path, strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if id != "" {
+		req.SetBasicAuth(id, secret)
+	}
+	return r.send(req)
+}
+
+// TestOAuthLibrary lets golang.org/x/oauth2 judge the token endpoint.
+func TestOAuthLibrary(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		server := httptest.NewServer(r.server)
+		defer server.Close()
+		for name, style := range map[string]oauth2.AuthStyle{"in the header": oauth2.AuthStyleInHeader, "in the body": oauth2.AuthStyleInParams} {
+			t.Run("client credentials "+name, func(t *testing.T) {
+				config := clientcredentials.Config{
+					ClientID: string(r.a.client.ID), ClientSecret: clientSecret, TokenURL: server.URL + "/oauth/token", AuthStyle: style,
+				}
+				answer, err := config.Client(t.Context()).Get(server.URL + "/client/@me/task_scheduler/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+				if answer.StatusCode != 200 {
+					t.Errorf("answered %s", answer.Status)
+				}
+			})
+		}
+		t.Run("password, then refresh", func(t *testing.T) {
+			config := oauth2.Config{Endpoint: oauth2.Endpoint{TokenURL: server.URL + "/Token"}}
+			token, err := config.PasswordCredentialsToken(t.Context(), adminName, adminPassword)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := time.Until(token.Expiry); token.TokenType != "Bearer" || left < 7*time.Hour || left > 8*time.Hour {
+				t.Errorf("got a %s token for %v", token.TokenType, left)
+			}
+			old := *token
+			old.Expiry = time.Now().Add(-time.Minute)
+			renewed, err := config.TokenSource(t.Context(), &old).Token()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if renewed.AccessToken == token.AccessToken || renewed.RefreshToken == token.RefreshToken {
+				t.Error("a token was not renewed")
+			}
+			r.do("GET", "/api/v1/admin/accounts", renewed.AccessToken, "").want(200)
+			r.do("GET", "/api/v1/admin/accounts", token.AccessToken, "").want(200)
+		})
+		t.Run("a wrong secret is the library's error", func(t *testing.T) {
+			config := clientcredentials.Config{ClientID: string(r.a.client.ID), ClientSecret: "wrong", TokenURL: server.URL + "/oauth/token"}
+			_, err := config.Token(t.Context())
+			refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+			if !ok || refused.ErrorCode != "invalid_client" || refused.Response.StatusCode != 401 || refused.Response.Header.Get("WWW-Authenticate") == "" {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+}
+
+func TestTokenErrors(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		id := string(r.a.client.ID)
+		for claim, tc := range map[string]struct {
+			form       string
+			id, secret string
+			code       int
+			status     string
+		}{
+			"no grant type":                       {"", "", "", 400, "invalid_request"},
+			"another grant type":                  {"grant_type=implicit", "", "", 400, "unsupported_grant_type"},
+			"no credentials":                      {"grant_type=client_credentials", "", "", 400, "invalid_request"},
+			"an unknown client":                   {"grant_type=client_credentials", "00000000-0000-7000-8000-000000000000", clientSecret, 401, "invalid_client"},
+			"a client id that is none":            {"grant_type=client_credentials", "nobody", clientSecret, 401, "invalid_client"},
+			"credentials in both places":          {"grant_type=client_credentials&client_id=x&client_secret=y", id, clientSecret, 400, "invalid_request"},
+			"a wrong password":                    {"grant_type=password&username=admin&password=x", "", "", 400, "invalid_grant"},
+			"an unknown user":                     {"grant_type=password&username=nobody&password=x", "", "", 400, "invalid_grant"},
+			"a user name no database keeps":       {"grant_type=password&username=%00&password=x", "", "", 400, "invalid_grant"},
+			"a parameter twice":                   {"grant_type=password&grant_type=password", "", "", 400, "invalid_request"},
+			"an access token is no refresh token": {"grant_type=refresh_token&refresh_token=" + r.a.token, "", "", 400, "invalid_grant"},
+			"no refresh token":                    {"grant_type=refresh_token", "", "", 400, "invalid_request"},
+		} {
+			t.Run(claim, func(t *testing.T) {
+				form, _ := url.ParseQuery(tc.form)
+				a := r.post("/oauth/token", form, tc.id, tc.secret).want(tc.code)
+				if got := a.object(); got["error"] != tc.status || got["error_description"] == "" || a.header.Get("Cache-Control") != "no-store" {
+					t.Errorf("answered %s, %v", a.body, a.header)
+				}
+			})
+		}
+		t.Run("the query is not the body", func(t *testing.T) {
+			r.post("/oauth/token?grant_type=client_credentials&client_id="+id+"&client_secret="+url.QueryEscape(clientSecret), nil, "", "").want(400)
+		})
+		t.Run("JSON is not a form", func(t *testing.T) {
+			r.do("POST", "/oauth/token", "", `{"grant_type":"password"}`).want(400)
+		})
+		t.Run("a refresh token is no access token", func(t *testing.T) {
+			issued, err := tokens{tokens: r.store, now: time.Now}.hand(t.Context(), tokenOfA(r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := r.do("GET", "/client/@me/extension/", issued.RefreshToken, "")
+			a.refused(401, "unauthorized")
+			if !strings.Contains(a.header.Get("WWW-Authenticate"), "invalid_token") {
+				t.Errorf("header %q", a.header.Get("WWW-Authenticate"))
+			}
+		})
+		t.Run("a secret that was not encoded in the header", func(t *testing.T) {
+			p := r.partyWith("50% off + more & more")
+			r.post("/oauth/token", url.Values{"grant_type": {"client_credentials"}}, string(p), "50% off + more & more").want(200)
+			r.post("/oauth/token", url.Values{"grant_type": {"client_credentials"}}, string(p), url.QueryEscape("50% off + more & more")).want(200)
+		})
+	})
+}
+
+func TestRefreshTokenRotates(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		now := time.Now()
+		endpoint := tokens{tokens: r.store, now: func() time.Time { return now }}
+		r.server = New(Options{Store: r.store, Now: endpoint.now})
+		issued, err := endpoint.hand(t.Context(), tokenOfA(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := func(token string) reply {
+			return r.post("/oauth/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, "", "")
+		}
+		second := use(issued.RefreshToken).want(200).object()["refresh_token"].(string)
+		now = now.Add(59 * time.Second)
+		use(issued.RefreshToken).want(200) // its answer may have been lost
+		now = now.Add(2 * time.Second)
+		use(issued.RefreshToken).want(400)
+		now = now.Add(29 * 24 * time.Hour)
+		token := use(second).want(200).object()["access_token"].(string)
+		r.do("GET", "/client/@me/extension", token, "").want(200)
+		now = now.Add(8*time.Hour - time.Second)
+		r.do("GET", "/client/@me/extension", token, "").want(200)
+		now = now.Add(time.Second)
+		r.do("GET", "/client/@me/extension", token, "").want(401)
+	})
+}
+
+func TestThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := newThrottle(time.Now)
+		fail := func(identity, address string) time.Duration {
+			began := time.Now()
+			throttle.failed(t.Context(), identity, address)
+			return time.Since(began)
+		}
+		for i := 1; i <= freeFailures; i++ {
+			if wait := throttle.wait("a", "1"); wait != 0 {
+				t.Fatalf("refused after %d failures", i-1)
+			}
+			if took := fail("a", "1"); took != time.Duration(i)*slowStep {
+				t.Fatalf("failure %d took %v", i, took)
+			}
+		}
+		if wait := throttle.wait("a", "1"); wait != time.Second-freeFailures*slowStep {
+			t.Errorf("refused for %v", wait)
+		}
+		for _, pair := range [][2]string{{"a", "2"}, {"b", "1"}} {
+			if wait := throttle.wait(pair[0], pair[1]); wait != 0 {
+				t.Errorf("%v is refused, too", pair)
+			}
+		}
+		for range 20 {
+			fail("a", "1")
+		}
+		if wait := throttle.wait("a", "1"); wait > maxBlock || wait < maxBlock/2 {
+			t.Errorf("refused for %v", wait)
+		}
+		throttle.passed("a", "1")
+		if wait := throttle.wait("a", "1"); wait != 0 {
+			t.Errorf("refused after a success for %v", wait)
+		}
+	})
+}
+
+func TestThrottleForgets(t *testing.T) {
+	now := time.Now()
+	throttle := newThrottle(func() time.Time { return now })
+	for i := range 2 * maxThrottled {
+		throttle.count("a", string(rune(i)))
+	}
+	if len(throttle.pairs) > maxThrottled {
+		t.Errorf("remembers %d pairs", len(throttle.pairs))
+	}
+}
+
+// TestTooManyFailures tries it on the server: the pair is refused, others are
+// not.
+func TestTooManyFailures(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		wrong := url.Values{"grant_type": {"password"}, "username": {adminName}, "password": {"wrong"}}
+		right := url.Values{"grant_type": {"password"}, "username": {adminName}, "password": {adminPassword}}
+		for range freeFailures {
+			r.post("/oauth/token", wrong, "", "").want(400)
+		}
+		if a := r.post("/oauth/token", right, "", "").want(429); a.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/oauth/token", strings.NewReader(right.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("X-Forwarded-For", "192.0.2.77") // forged: no proxy is trusted
+		r.send(req).want(429)
+		req = httptest.NewRequestWithContext(t.Context(), "POST", "/oauth/token", strings.NewReader(right.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.RemoteAddr = "192.0.2.77:1"
+		r.send(req).want(http.StatusOK)
+	})
+}
+
+func TestPassword(t *testing.T) {
+	const other = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" // of another cost
+	hash := HashPassword("pass")
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("the hash is %s", hash)
+	}
+	for claim, tc := range map[string]struct {
+		password, hash string
+		want           bool
+	}{
+		"the password matches":     {"pass", hash, true},
+		"another one does not":     {"Pass", hash, false},
+		"no hash matches nothing":  {"", "", false},
+		"a broken hash is no hash": {"pass", hash[:len(hash)-3] + "$$$", false},
+		"an empty key is no hash":  {"pass", other, false},
+	} {
+		if got := newVault().check(tc.password, tc.hash); got != tc.want {
+			t.Errorf("%s: %v", claim, got)
+		}
+	}
+}
