@@ -10,17 +10,21 @@ import (
 	"ringback/webhooks"
 )
 
-// sweepBatch is how many held deliveries one statement of a sweep lets go.
+// sweepBatch is how many held deliveries one transaction of a sweep looks at.
 const sweepBatch = 1000
 
-// sweepAge is how long a held delivery is looked at for a predecessor that
-// ended while it was being inserted: longer than any transaction lasts.
-const sweepAge = 15 * time.Second
+// sweepAges are the ages at which a held delivery is looked at for a
+// predecessor that ended while it was being inserted: once most transactions
+// are over, and once all are. A tick comes at least once in each.
+var sweepAges = []struct{ from, to time.Duration }{
+	{time.Second, 3 * time.Second}, {10 * time.Second, 12 * time.Second},
+}
 
 // undelivered is whether an earlier event of the same task and origin is still
-// to be sent; the unique index of the task finds it.
-const undelivered = `EXISTS (SELECT 1 FROM deliveries p WHERE p.task_id = h.task_id AND p.origin = h.origin
-	AND p.sequence < h.sequence AND p.state IN ('ready', 'held'))`
+// to be sent. A sub-select with a limit, not EXISTS: a planner without
+// statistics would make a join of that and read the whole table.
+const undelivered = `(SELECT true FROM deliveries p WHERE p.task_id = h.task_id AND p.origin = h.origin
+	AND p.sequence < h.sequence AND p.state IN ('ready', 'held') LIMIT 1) IS NOT NULL`
 
 // An event whose predecessor is undelivered is held. Both sides can miss each
 // other: the predecessor may end, unseen, while this is not committed; the
@@ -66,23 +70,31 @@ var insertTries = statement{
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 }
 
-// What a predecessor's end lets go. A row that another transaction holds is
-// being let go by that one: none of these waits for another.
+// foremost is the first undelivered event of each origin of the tasks: held, it
+// waits for nothing.
+const foremost = `(SELECT id FROM (SELECT id, state, row_number() OVER (PARTITION BY task_id, origin ORDER BY sequence) AS place
+	FROM deliveries WHERE state IN ('ready', 'held') AND task_id = `
+
+// What another transaction holds is being let go by that one: nobody waits for
+// anybody here.
 var promoteHeld = statement{
 	postgres: `UPDATE deliveries SET state = 'ready', next_at = ($2::timestamptz[])[1] WHERE id = ANY(ARRAY(
-		SELECT h.id FROM deliveries h WHERE h.task_id = ANY($1::bigint[]) AND h.state = 'held' AND NOT ` + undelivered + `
-		ORDER BY h.id FOR NO KEY UPDATE OF h SKIP LOCKED))`,
-	sqlite: `UPDATE deliveries AS h SET state = 'ready', next_at = $2
-	WHERE h.task_id = $1 AND h.state = 'held' AND NOT ` + undelivered,
+		SELECT id FROM deliveries WHERE state = 'held' AND id = ANY(ARRAY` + foremost + `ANY($1::bigint[])) f
+			WHERE place = 1 AND state = 'held'))
+		ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))`,
+	sqlite: `UPDATE deliveries SET state = 'ready', next_at = $2 WHERE id IN ` + foremost + `$1)
+		WHERE place = 1 AND state = 'held')`,
 }
 
 const (
-	freeHeld = `SELECT h.id FROM deliveries h WHERE h.state = 'held' AND h.next_at > $2 AND NOT ` + undelivered + `
-		ORDER BY h.next_at, h.id LIMIT $3`
+	waitingTasks = `SELECT task_id FROM deliveries WHERE state = 'held' AND next_at > $1 AND next_at <= $2`
 
-	lateHeld = `SELECT h.id FROM deliveries h WHERE h.state = 'held' AND h.next_at <= $2 ORDER BY h.next_at, h.id LIMIT $3`
+	letLateGo = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id = ANY(ARRAY(
+		SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
+		FOR NO KEY UPDATE SKIP LOCKED))`
 
-	letGo = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id `
+	letLateGoSQLite = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id IN (
+		SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2)`
 )
 
 // insertDeliveries writes the events that the transaction makes true.
@@ -207,7 +219,7 @@ func (t *tx) promote(now time.Time, tasks []scheduler.TaskID) error {
 // latter there were.
 func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error) {
 	for {
-		n, err := s.letGo(ctx, now, lateHeld, now)
+		n, err := s.letLateGo(ctx, now)
 		overtook += n
 		if err != nil {
 			return overtook, err
@@ -216,19 +228,33 @@ func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook in
 			break
 		}
 	}
-	_, err = s.letGo(ctx, now, freeHeld, now.Add(scheduler.HoldMost-sweepAge))
-	return overtook, err
+	var waiting []scheduler.TaskID
+	for _, age := range sweepAges {
+		// What has waited for an age has the rest of HoldMost before it.
+		from, to := now.Add(scheduler.HoldMost-age.to).UTC(), now.Add(scheduler.HoldMost-age.from).UTC()
+		var tasks []scheduler.TaskID
+		if err := s.reads.WithContext(ctx).Raw(waitingTasks, from, to).Scan(&tasks).Error; err != nil {
+			return overtook, err
+		}
+		waiting = append(waiting, tasks...)
+	}
+	for tasks := range slices.Chunk(waiting, sweepBatch) {
+		if err := s.write(ctx, func(t *tx) error { return t.promote(now, tasks) }); err != nil {
+			return overtook, err
+		}
+	}
+	return overtook, nil
 }
 
-// letGo makes a batch of the held deliveries that a query finds ready.
-func (s *Store) letGo(ctx context.Context, now time.Time, query string, at time.Time) (int, error) {
+// letLateGo makes a batch ready of what has waited long enough.
+func (s *Store) letLateGo(ctx context.Context, now time.Time) (int, error) {
+	query := letLateGoSQLite
+	if s.postgres != nil {
+		query = letLateGo
+	}
 	var n int64
 	err := s.write(ctx, func(t *tx) error {
-		statement := letGo + "IN (" + query + ")"
-		if t.postgres != nil {
-			statement = letGo + "= ANY(ARRAY(" + query + " FOR NO KEY UPDATE OF h SKIP LOCKED))"
-		}
-		res, err := t.pool.ExecContext(ctx, statement, now.UTC(), at.UTC(), sweepBatch)
+		res, err := t.pool.ExecContext(ctx, query, now.UTC(), sweepBatch)
 		if err != nil {
 			return err
 		}

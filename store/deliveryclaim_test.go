@@ -170,7 +170,7 @@ func TestASweepFindsWhatWaitsForNothing(t *testing.T) {
 		work := w.lease(at, 1, 1)
 		must(t, store.InsertDeliveries(w.s, []scheduler.Event{w.event(1, 2, hookA)}, func() { w.end(at, work[0], delivered) }))
 		w.wantStates("both missed each other", "1/1 delivered", "1/2 held")
-		if n := w.sweep(time.Now()); n != 0 {
+		if n := w.sweep(time.Now().Add(2 * time.Second)); n != 0 {
 			t.Errorf("%d are said to have waited a minute", n)
 		}
 		w.wantStates("after the sweep", "1/1 delivered", "1/2 ready")
@@ -179,8 +179,11 @@ func TestASweepFindsWhatWaitsForNothing(t *testing.T) {
 
 func TestASweepLeavesWhatWaits(t *testing.T) {
 	each(t, 0, func(w *world) {
+		at := time.Now()
 		w.put(w.event(1, 1, hookA), w.event(1, 2, hookA))
-		w.sweep(time.Now())
+		for age := range 60 {
+			w.sweep(at.Add(time.Duration(age) * time.Second))
+		}
 		w.wantStates("after a sweep", "1/1 ready", "1/2 held")
 	})
 }
