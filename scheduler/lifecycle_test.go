@@ -180,6 +180,7 @@ func checkRow(t interface{ Errorf(string, ...any) }, tr Transition) {
 		"only an executed task has an epoch":             n.Status == Executed || n.Epoch == 0,
 		"only an executed task is asked to be cancelled": n.Status == Executed || !n.CancelRequested,
 		"an executed task has a call":                    n.Status != Executed || n.CallID != "",
+		"a bridged task was reached":                     n.BridgedAt.IsZero() || n.Reached,
 		"a row says when it changed":                     n.UpdatedAt.Equal(tr.At),
 		"a slot moves with the status":                   tr.Slot == executes(n.Status)-executes(tr.From.Status),
 		"an attempt is written of the guarded call":      !tr.HasAttempt() || tr.Step == StepStart || tr.Attempt.CallID == tr.From.CallID,
