@@ -39,6 +39,7 @@ type rig struct {
 	log    *bytes.Buffer
 	user   string // the user's token
 	a, b   party
+	owner  scheduler.Owner // once it has joined
 }
 
 // party is a client with its token and an extension.

@@ -111,6 +111,16 @@ func readTasks(c echo.Context, in *intake) ([]scheduler.Task, error) {
 	if err != nil {
 		return nil, err
 	}
+	made, err := d.tasks(in)
+	if err != nil {
+		return nil, err
+	}
+	tellIgnored(c, d)
+	return made, nil
+}
+
+// tasks reads and checks a batch of tasks.
+func (d *decoder) tasks(in *intake) ([]scheduler.Task, error) {
 	var made []scheduler.Task
 	b := batch{now: in.Now, check: func(d *decoder, r *taskRequest, path string) {
 		made = append(made, in.NewTask(r.Draft, path, &d.faults))
@@ -129,7 +139,6 @@ func readTasks(c echo.Context, in *intake) ([]scheduler.Task, error) {
 	if in.err != nil {
 		return nil, in.err
 	}
-	tellIgnored(c, d)
 	return made, d.err()
 }
 

@@ -78,7 +78,8 @@ func (t *throttle) count(identity, address string) int {
 	return min(f.n, freeFailures)
 }
 
-// forget makes room: what is old goes, and if nothing is, anything.
+// forget makes room for a tenth: what is old goes, and if that is not enough,
+// anything.
 func (t *throttle) forget(now time.Time) {
 	for pair, f := range t.pairs {
 		if now.Sub(f.last) > forgetFailure {
@@ -86,7 +87,7 @@ func (t *throttle) forget(now time.Time) {
 		}
 	}
 	for pair := range t.pairs {
-		if len(t.pairs) < maxThrottled {
+		if len(t.pairs) < maxThrottled*9/10 {
 			return
 		}
 		delete(t.pairs, pair)

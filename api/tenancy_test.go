@@ -1,0 +1,209 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
+	"ringback/store"
+)
+
+// open are the routes that need no token.
+var open = []string{"GET /healthz", "GET /readyz", "GET /openapi.yaml", "POST /oauth/token", "POST /Token"}
+
+// table returns the server's own routes.
+func (s *Server) table() []*echo.Route {
+	routes := s.echo.Routes()
+	slices.SortFunc(routes, func(a, b *echo.Route) int {
+		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)
+	})
+	return routes
+}
+
+// TestEveryRouteNeedsToken walks over the routes without a token, with one of
+// nobody's, and with a refresh token.
+func TestEveryRouteNeedsToken(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		issued, err := tokens{tokens: r.store, now: time.Now}.hand(t.Context(), tokenOfA(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, route := range r.server.table() {
+			if slices.Contains(open, route.Method+" "+route.Path) || route.Method == echo.RouteNotFound {
+				continue
+			}
+			path := strings.NewReplacer(":client_id", string(r.a.client.ID), ":scheduler_id", "1", ":task_id", "1",
+				":extension_id", "1", ":call_uuid", strings.Repeat("0", 32), ":id", string(r.a.client.ID)).Replace(route.Path)
+			for _, token := range []string{"", "nobody's", issued.RefreshToken} {
+				if a := r.do(route.Method, path, token, "{}"); a.code != 401 || a.header.Get("WWW-Authenticate") == "" {
+					t.Errorf("%s %s with token %q: %d", route.Method, path, token, a.code)
+				}
+			}
+		}
+	})
+}
+
+// TestTenancy walks over the routes: each answers its owner, then the other
+// client with 404 and nothing changed.
+func TestTenancy(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		walked := 0
+		for _, route := range r.server.table() {
+			if !strings.Contains(route.Path, ":client_id") {
+				continue
+			}
+			walked++
+			t.Run(route.Method+" "+route.Path, func(t *testing.T) {
+				r.t = t
+				w := newWorld(r)
+				body := w.body(route)
+				path := w.path(route.Path)
+				before := w.snapshot()
+				// By the owner's id, and by its own with the owner's things.
+				for _, foreign := range []string{path, strings.Replace(path, string(r.a.client.ID), string(r.b.client.ID), 1)} {
+					if foreign != path && !strings.Contains(strings.SplitAfterN(route.Path, "/:client_id", 2)[1], ":") {
+						continue // its own list
+					}
+					status := "not_found"
+					if foreign == path {
+						status = "client_not_found"
+					}
+					r.do(route.Method, foreign, r.b.token, body).refused(404, status)
+				}
+				if after := w.snapshot(); after != before {
+					t.Errorf("it changed\n%s to\n%s", before, after)
+				}
+				if a := r.do(route.Method, path, r.a.token, body); a.code < 200 || a.code > 299 {
+					t.Errorf("its owner is answered %d: %s", a.code, a.body)
+				}
+				if route.Method != "GET" && w.snapshot() == before {
+					t.Errorf("it changes nothing of its owner's")
+				}
+			})
+		}
+		if walked < 40 {
+			t.Errorf("only %d routes", walked)
+		}
+	})
+}
+
+// world is one thing of each kind, all client a's.
+type world struct {
+	r                      *rig
+	queue, task, ext, call string
+}
+
+func newWorld(r *rig) world {
+	w := world{r: r}
+	queue := r.queue(r.a, `{"name":"q","status":"on"}`)
+	w.queue = queue[strings.LastIndex(queue, "/")+1:]
+	w.call = r.callOnce(queue)
+	task := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"start_time_utc":3600`)).want(201).objects()[0]
+	w.task = jsonNumber(task["id"].(float64))
+	w.ext = r.do("POST", r.a.path("/extension/"), r.a.token, `{"name":"e"}`).want(201).id()
+	return w
+}
+
+func (w world) path(pattern string) string {
+	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task,
+		":extension_id", w.ext, ":call_uuid", w.call).Replace(pattern)
+}
+
+func (w world) body(route *echo.Route) string {
+	switch {
+	case route.Method == "POST" && strings.Contains(route.Path, ":scheduler_id/task"):
+		return oneTask(w.r.a, `"start_time_utc":3600`)
+	case route.Method == "POST" && strings.Contains(route.Path, "secrets"), route.Method == "GET", route.Method == "DELETE":
+		return ""
+	}
+	return `{"name":"changed"}`
+}
+
+// snapshot tells everything that client a has.
+func (w world) snapshot() string {
+	w.r.t.Helper()
+	var all []string
+	for _, list := range []string{"/task_scheduler", "/extension", "/call_history", "/webhooks/secrets", "/task_scheduler/" + w.queue + "/tasks"} {
+		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
+		all = append(all, a.header.Get("X-Total-Count"), a.body)
+	}
+	return strings.Join(all, "\n")
+}
+
+// callOnce lets a task of a queue be called, with a busy A, and returns the id
+// of the call.
+func (r *rig) callOnce(queue string) string {
+	r.t.Helper()
+	r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"name":"called","variables":{"k":"v"}`)).want(201)
+	started := r.claim()
+	if len(started) != 1 {
+		r.t.Fatalf("%d tasks started", len(started))
+	}
+	task := started[0].Transition.Task
+	began := started[0].Transition.At
+	r.apply(task.End(scheduler.Outcome{
+		Legs: []scheduler.Leg{{
+			Role: scheduler.LegA, Try: 1, Number: "101", Trunk: "carrier", StartedAt: began, RangAt: began.Add(250 * time.Millisecond),
+			EndedAt: began.Add(1200 * time.Millisecond), Disposition: scheduler.UserBusy, Q850: 17, SIP: 486, By: scheduler.ByPeer,
+		}},
+		EndedAt: began.Add(1200 * time.Millisecond),
+	}, began.Add(1200*time.Millisecond)))
+	return string(task.CallID)
+}
+
+// join makes the rig a node, once.
+func (r *rig) join() scheduler.Owner {
+	r.t.Helper()
+	if r.owner.Node == "" {
+		owner, _, held, err := r.store.Join(r.t.Context(), "node", time.Now(), time.Hour)
+		if err != nil || held {
+			r.t.Fatalf("held %v, %v", held, err)
+		}
+		r.owner = owner
+	}
+	return r.owner
+}
+
+func (r *rig) claim() []scheduler.Started {
+	r.t.Helper()
+	claimed, err := r.store.Claim(r.t.Context(), r.join(), time.Now().UTC().Truncate(time.Microsecond), 100)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return claimed.Started
+}
+
+func (r *rig) apply(trs ...scheduler.Transition) {
+	r.t.Helper()
+	taken, err := r.store.Apply(r.t.Context(), r.join(), trs)
+	if err != nil || slices.Contains(taken, false) {
+		r.t.Fatalf("taken %v, %v", taken, err)
+	}
+}
+
+// TestUserReach: a user's token reaches the clients of its account and below,
+// and no others.
+func TestUserReach(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		r.do("GET", r.a.path("/extension/"), r.user, "").want(200)
+		r.do("GET", "/client/"+strings.ToUpper(string(r.b.client.ID))+"/extension/", r.user, "").want(200)
+		r.do("GET", "/client/00000000-0000-7000-8000-000000000000/extension/", r.user, "").refused(404, "client_not_found")
+		r.do("GET", "/client/7/extension/", r.user, "").refused(404, "client_not_found")
+		a := r.do("GET", "/client/@me/extension/", r.user, "")
+		a.refused(404, "client_not_found")
+		if !strings.Contains(a.body, "name one") {
+			t.Errorf("@me of two clients says %s", a.body)
+		}
+		r.do("GET", "/client/@me/extension/"+fmt.Sprint(r.a.extension.ID), r.a.token, "").want(200)
+		r.do("GET", "/client/%40me/extension/"+fmt.Sprint(r.a.extension.ID), r.a.token, "").want(200)
+		r.do("GET", "/client/@me/extension/"+fmt.Sprint(r.a.extension.ID), r.b.token, "").refused(404, "not_found")
+	})
+}
+
+// The store fills every port.
+var _ Store = (*store.Store)(nil)
