@@ -32,7 +32,7 @@ func TestClock(t *testing.T) {
 					time.Sleep(tc.trip - tc.trip/2)
 					return theirs, tc.err
 				})
-				if got := c.Now().Sub(time.Now()); got != tc.want || !errors.Is(err, tc.err) {
+				if got := time.Until(c.Now()); got != tc.want || !errors.Is(err, tc.err) {
 					t.Errorf("offset %v, error %v; want %v", got, err, tc.want)
 				}
 			})

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -90,8 +92,7 @@ func TestAmend(t *testing.T) {
 		want := waiting
 		want.Name, want.UpdatedAt = "new", now
 		want.Params.WaitForPickup, want.Params.CallDuration = DefaultRing, DefaultDuration
-		if len(faults) > 0 || got.Name != want.Name || !got.StartAt.Equal(want.StartAt) || !got.ReadyAt.Equal(want.ReadyAt) ||
-			got.Attempts != 2 || got.TriesSpent != 2 || got.Status != Delayed || !got.Deadline.Equal(want.Deadline) {
+		if len(faults) > 0 || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, faults %v", got, faults)
 		}
 	})
@@ -140,7 +141,8 @@ func TestNewTaskFaults(t *testing.T) {
 		"one status for all is the error's": {want[1:2], "destination_not_allowed"},
 		"mixed statuses are none":           {want[1:], ""},
 	} {
-		if e, ok := tc.faults.Err().(*Error); !ok || e.Status != tc.status {
+		var e *Error
+		if !errors.As(tc.faults.Err(), &e) || e.Status != tc.status {
 			t.Errorf("%s: got %+v", claim, e)
 		}
 	}
