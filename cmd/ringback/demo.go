@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ var demoDefaults = map[string]string{
 	"RINGBACK_DATABASE_URL":        "sqlite://./data/demo/ringback.db",
 	"RINGBACK_DIALER":              "sim",
 	"RINGBACK_GRACE":               "2s",
+	"RINGBACK_SIM_ANSWER_PERCENT":  "100", // so that everybody sees the same
+	"RINGBACK_SIM_RING_MS":         "1000",
+	"RINGBACK_SIM_TALK_MS":         "3000",
 	"RINGBACK_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128",
 	"RINGBACK_LOG_LEVEL":           "warn",
 }
@@ -55,6 +59,7 @@ func demoCommand(args []string, signals <-chan os.Signal, stdout, stderr io.Writ
 				return fmt.Errorf("demo: make up an account: %w", err)
 			}
 		}
+		debug.FreeOSMemory() // a password's hash takes 19 MiB, and the next one is far
 		welcome(stdout, creds)
 		return nil
 	})
@@ -84,7 +89,7 @@ ringback demo is listening on %[1]s
 
   Every call is simulated: nobody is called. By the last digits of a number:
   0486 busy, 0480 no answer, 0603 rejects, 0404 invalid, 0503 congestion,
-  0487 answers and hangs up; others answer, or not.
+  0487 answers and hangs up; all others answer.
   Events may go to loopback addresses here (serve refuses them), and are
   printed below as they come to %[2]s.
 
