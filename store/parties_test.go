@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -21,10 +22,18 @@ func TestMasterIsMadeOnce(t *testing.T) {
 			a := scheduler.Account{ID: scheduler.AccountID(scheduler.NewGUID(now)), CompanyName: name, TimeZone: "Europe/Rome", CreatedAt: now}
 			return a, scheduler.User{ID: scheduler.UserID(scheduler.NewGUID(now)), AccountID: a.ID, Username: name, PasswordHash: "h", CreatedAt: now}
 		}
-		var group sync.WaitGroup
-		for _, name := range []string{"one", "two", "three"} {
+		var names []string
+		for i := range 16 {
+			names = append(names, fmt.Sprintf("node-%d", i))
+		}
+		var group, pinged sync.WaitGroup
+		pinged.Add(len(names))
+		for _, name := range names {
 			group.Go(func() {
 				account, user := made(name)
+				_ = s.Ping(t.Context()) // a connection each, so that they meet
+				pinged.Done()
+				pinged.Wait()
 				if err := s.EnsureMaster(t.Context(), account, user); err != nil {
 					t.Error(err)
 				}
@@ -35,7 +44,7 @@ func TestMasterIsMadeOnce(t *testing.T) {
 			t.Fatalf("no account: %v, %v", has, err)
 		}
 		found := 0
-		for _, name := range []string{"one", "two", "three"} {
+		for _, name := range names {
 			user, err := s.UserByName(t.Context(), name)
 			if err != nil {
 				wantKind(t, name, err, scheduler.NotFound)
@@ -50,7 +59,7 @@ func TestMasterIsMadeOnce(t *testing.T) {
 		if found != 1 {
 			t.Errorf("%d masters were made, want 1", found)
 		}
-		_, err := s.UserByName(t.Context(), "ONE")
+		_, err := s.UserByName(t.Context(), "NODE-1")
 		wantKind(t, "a name in another case", err, scheduler.NotFound)
 	})
 }
@@ -123,10 +132,20 @@ func TestAddClient(t *testing.T) {
 			_, err = s.ClientByID(t.Context(), id)
 			wantKind(t, claim, err, scheduler.NotFound)
 		}
-		c.ID, c.UserID = scheduler.ClientID(scheduler.NewGUID(moment())), scheduler.UserID(scheduler.NewGUID(moment()))
-		err = s.AddClient(t.Context(), c, webhooks.NewSecret(moment()))
-		wantKind(t, "a user of nobody", err, scheduler.Invalid)
-		_, err = s.ClientByID(t.Context(), c.ID)
-		wantKind(t, "a client that was refused", err, scheduler.NotFound)
+		now := moment()
+		a := scheduler.Account{ID: scheduler.AccountID(scheduler.NewGUID(now)), TimeZone: "UTC", CreatedAt: now}
+		u := scheduler.User{ID: scheduler.UserID(scheduler.NewGUID(now)), AccountID: a.ID, Username: "u", PasswordHash: "h", CreatedAt: now}
+		must(t, store.Insert(s, &a))
+		must(t, store.Insert(s, &u))
+		for claim, user := range map[string]scheduler.UserID{
+			"a user of nobody":          scheduler.UserID(scheduler.NewGUID(now)),
+			"a user of another account": u.ID,
+			"a user that is no GUID":    "nonsense",
+		} {
+			c.ID, c.UserID = scheduler.ClientID(scheduler.NewGUID(now)), user
+			wantKind(t, claim, s.AddClient(t.Context(), c, webhooks.NewSecret(now)), scheduler.Invalid)
+			_, err = s.ClientByID(t.Context(), c.ID)
+			wantKind(t, claim+" makes no client", err, scheduler.NotFound)
+		}
 	})
 }
