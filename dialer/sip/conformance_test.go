@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,12 @@ func TestTheDriverKeepsItsPromises(t *testing.T) {
 	sipptest.Path(t)
 	dialertest.Run(t, dialertest.Peer{
 		Start: func(t *testing.T) dialer.Driver {
-			peer := sipptest.Start(t, sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many})
+			o := sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many}
+			if strings.Contains(t.Name(), "two_answer_at_once") {
+				// The CANCEL may arrive while SIPp is about to answer, which no scenario can expect.
+				o.Args = []string{"-default_behaviors", "all,-abortunexp"}
+			}
+			peer := sipptest.Start(t, o)
 			t.Cleanup(peer.Finish)
 			return open(t, peer.Addr)
 		},

@@ -80,15 +80,11 @@ func respond(req *msg.Request, tx msg.ServerTransaction, status int, phrase stri
 // reinvite answers the peer's INVITE within the call: our description as it
 // stands, and the peer's taken into account (RFC 3261, section 14.2).
 func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
-	if !l.offered.TryLock() {
-		respond(req, tx, msg.StatusRequestPending, "Request Pending")
-		return
-	}
-	defer l.offered.Unlock()
 	if !l.talking() {
 		respond(req, tx, msg.StatusRequestPending, "Request Pending")
 		return
 	}
+	newer := l.supersede()
 	res, ok := l.describe(req, tx)
 	if !ok {
 		return
@@ -114,6 +110,8 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 		case <-time.After(wait):
 		case <-limit:
 			return
+		case <-newer: // so it knows our answer
+			return
 		case <-l.over:
 			return
 		case <-l.d.kill:
@@ -122,15 +120,26 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 	}
 }
 
+// supersede ends the wait for the ACK of an earlier INVITE, which may be
+// overtaken by the next one.
+func (l *leg) supersede() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.newer != nil {
+		close(l.newer)
+	}
+	l.newer = make(chan struct{})
+	return l.newer
+}
+
 // update answers an UPDATE (RFC 3311), which may come without a description.
 func (l *leg) update(req *msg.Request, tx msg.ServerTransaction) {
 	switch {
 	case len(req.Body()) == 0:
 		respond(req, tx, msg.StatusOK, "OK")
-	case !l.talking() || !l.offered.TryLock():
+	case !l.talking():
 		respond(req, tx, msg.StatusRequestPending, "Request Pending")
 	default:
-		defer l.offered.Unlock()
 		if res, ok := l.describe(req, tx); ok {
 			_ = tx.Respond(res)
 		}

@@ -60,7 +60,7 @@ func (p *ports) open() (rtpConn, rtcpConn *net.UDPConn, err error) {
 			continue
 		}
 		if rtcpConn, err = listenUDP(p.host, port+1); err != nil {
-			rtpConn.Close()
+			_ = rtpConn.Close()
 			continue
 		}
 		return rtpConn, rtcpConn, nil
@@ -277,7 +277,7 @@ func (m *media) close() {
 	m.quiet()
 	m.mu.Unlock()
 	m.sink.Store(nil)
-	m.conn.Close()
-	m.rtcp.Close()
+	_ = m.conn.Close()
+	_ = m.rtcp.Close()
 	m.wg.Wait()
 }

@@ -156,18 +156,32 @@ func parseSDP(body []byte, offered []codec) (remote, error) {
 	if connection == nil || connection.Address == nil {
 		return remote{}, errors.New("session description has no address")
 	}
-	// Multicast addresses have /ttl; a host name is no fault (RFC 8866, section 5.7).
-	addr, err := netip.ParseAddr(connection.Address.Address)
-	switch {
-	case err != nil:
-	case addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return remote{}, errors.New("session description has an address that is not one host's")
-	case addr.IsUnspecified(): // the old way to hold (RFC 2543)
+	if r.addr, err = hostAddr(connection.Address.Address, audio.MediaName.Port.Value); err != nil {
+		return remote{}, err
+	}
+	if held(connection.Address.Address) {
 		r.dir = inactive
-	default:
-		r.addr = netip.AddrPortFrom(addr.Unmap(), uint16(audio.MediaName.Port.Value))
 	}
 	return r, nil
+}
+
+// held reports whether an address is the old way to hold (RFC 2543).
+func held(host string) bool { return host == "0.0.0.0" || host == "::" }
+
+// hostAddr returns where to send; nowhere for a host name, which is no fault
+// (RFC 8866, section 5.7), and for no address at all.
+func hostAddr(host string, port int) (netip.AddrPort, error) {
+	if strings.Contains(host, "/") { // of multicast, with its TTL
+		return netip.AddrPort{}, errors.New("session description has an address that is not one host's")
+	}
+	addr, err := netip.ParseAddr(host)
+	if addr = addr.Unmap(); err != nil || addr.IsUnspecified() {
+		return netip.AddrPort{}, nil //nolint:nilerr // a host name
+	}
+	if addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return netip.AddrPort{}, errors.New("session description has an address that is not one host's")
+	}
+	return netip.AddrPortFrom(addr, uint16(port)), nil
 }
 
 func findAudio(descriptions []*sdp.MediaDescription) (*sdp.MediaDescription, error) {

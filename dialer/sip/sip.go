@@ -72,7 +72,7 @@ func New(o Options) (*Driver, error) {
 		d.port = int(s.advertise.Port())
 	}
 	if err := d.start(); err != nil {
-		d.conn.Close()
+		_ = d.conn.Close()
 		return nil, fmt.Errorf("start the SIP stack of trunk %s: %w", o.Name, err)
 	}
 	return d, nil
@@ -273,7 +273,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	close(d.kill)
 	<-quiet
 	_ = d.ua.Close() // its sockets are ours
-	d.conn.Close()
+	_ = d.conn.Close()
 	<-d.served
 	return err
 }

@@ -22,20 +22,20 @@ type leg struct {
 	partner *leg // the answered leg that hears this one's early media; nil for A
 	events  func(dialer.Event)
 
-	hang    chan dialer.HangupReason // holds the first order to hang up
-	bye     chan *msg.Request        // holds the peer's BYE
-	forks   chan *msg.Response       // 2xx of other branches
-	acks    chan *msg.Request        // of the peer, for our answers to its INVITEs
-	over    chan struct{}            // closed: Ended was told
-	offered sync.Mutex               // held while an INVITE of the peer is answered
+	hang  chan dialer.HangupReason // holds the first order to hang up
+	bye   chan *msg.Request        // holds the peer's BYE
+	forks chan *msg.Response       // 2xx of other branches
+	acks  chan *msg.Request        // of the peer, for our answers to its INVITEs
+	over  chan struct{}            // closed: Ended was told
 
 	// Of run alone.
 	provisional, cancelled, hung bool
 	reason                       dialer.HangupReason
 	rang, early                  bool
 
-	mu     sync.Mutex // over dialog: run writes it
-	dialog *dialog    // once answered
+	mu     sync.Mutex    // over what follows
+	dialog *dialog       // once answered; written by run
+	newer  chan struct{} // closed: the peer sent another INVITE
 }
 
 func newLeg(d *Driver, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
@@ -186,16 +186,15 @@ func (l *leg) verdict() scheduler.Disposition {
 // talk follows an answered leg to its end. An answer to a leg that we hung up
 // meanwhile is acknowledged, told, and ended.
 func (l *leg) talk(ctx context.Context, res *msg.Response) {
-	l.confirm(res)
-	if body := res.Body(); len(body) > 0 || !l.early {
-		if err := l.media.accept(body); err != nil {
-			l.end(dialer.End{
-				Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
-				Native: err.Error(), By: scheduler.ByUs,
-			})
-			l.d.deliver(l.dialog.bye(l.d.via(), causeIncompatible))
-			return
-		}
+	unusable := l.hear(res)
+	l.confirm(res) // from here on the peer may ask again
+	if unusable != nil {
+		l.end(dialer.End{
+			Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
+			Native: unusable.Error(), By: scheduler.ByUs,
+		})
+		l.d.deliver(l.dialog.bye(l.d.via(), causeIncompatible))
+		return
 	}
 	if !l.told() {
 		l.tell(dialer.Event{Kind: dialer.Answered})
@@ -212,6 +211,15 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 	cause := causeOf(l.reason)
 	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, By: scheduler.ByUs})
 	l.d.deliver(l.dialog.bye(l.d.via(), cause))
+}
+
+// hear takes the session description of an answer; a peer that gave it with
+// its early media may leave it out.
+func (l *leg) hear(answer *msg.Response) error {
+	if body := answer.Body(); len(body) > 0 || !l.early {
+		return l.media.accept(body)
+	}
+	return nil
 }
 
 // listen waits until one side hangs up; it returns the peer's BYE if it was

@@ -35,7 +35,7 @@ func NewExchange(t testing.TB) *Exchange {
 	var done sync.WaitGroup
 	done.Go(e.run)
 	t.Cleanup(func() {
-		conn.Close()
+		_ = conn.Close()
 		done.Wait()
 	})
 	return e

@@ -64,6 +64,7 @@ type Options struct {
 	Scenario string            // path of the XML file
 	Keys     map[string]string // what stands for the scenario's own [keywords]
 	Echo     bool              // sends RTP back to where it came from
+	Args     []string          // more arguments of SIPp
 	Target   string            // host:port it calls; "": it is called
 	Calls    int               // 0: one; Many: any number
 	Limit    time.Duration     // 0: Limit
@@ -79,6 +80,7 @@ type Peer struct {
 	output bytes.Buffer
 	ended  chan struct{} // closed: the process is gone
 	late   bool          // it had to be killed
+	judged bool          // Wait was called
 	err    error
 	limit  *time.Timer
 	mu     sync.Mutex // over late
@@ -122,6 +124,7 @@ func start(t testing.TB, path string, o Options) *Peer {
 	if o.Echo {
 		args = append(args, "-rtp_echo")
 	}
+	args = append(args, o.Args...)
 	if o.Target != "" {
 		args = append(args, o.Target)
 	}
@@ -142,6 +145,9 @@ func start(t testing.TB, path string, o Options) *Peer {
 	t.Cleanup(func() {
 		p.kill()
 		<-p.ended
+		if t.Failed() && !p.judged {
+			t.Logf("sipp at %s was in the middle of\n%s", p.Addr, p.trace())
+		}
 	})
 	return p
 }
@@ -199,6 +205,7 @@ func (p *Peer) Wait() {
 	p.t.Helper()
 	<-p.ended
 	p.limit.Stop()
+	p.judged = true
 	p.mu.Lock()
 	late := p.late
 	p.mu.Unlock()
@@ -260,21 +267,20 @@ func freePort(t testing.TB) int {
 }
 
 func tryPort() (int, bool) {
-	first, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return 0, false
-	}
-	defer first.Close()
-	port := first.LocalAddr().(*net.UDPAddr).Port
-	if port%2 == 1 || port > 65530 {
-		return 0, false
-	}
-	for i := 1; i < 4; i++ {
-		next, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + i})
+	var conns []*net.UDPConn
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	port := 0 // the first: any
+	for i := range 4 {
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + i})
 		if err != nil {
 			return 0, false
 		}
-		defer next.Close()
+		conns = append(conns, conn)
+		port = conns[0].LocalAddr().(*net.UDPAddr).Port
 	}
-	return port, true
+	return port, port%2 == 0
 }
