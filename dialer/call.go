@@ -171,7 +171,6 @@ func (c *call) clear() {
 	if c.cut != scheduler.CutNone {
 		reason = HangupCancel
 	}
-	c.deliverAll()
 	c.hangup(reason, c.legs...)
 	c.lastsTill = time.Time{}
 	c.await(context.Background(), c.quiet)

@@ -70,6 +70,21 @@ func TestDial(t *testing.T) {
 			orders:  []string{"call a1", "call a2", "elsewhere a1", "ringback a2 true", "call b1", "hangup a2"},
 			comment: "b_number busy",
 		},
+		"the first of two answers wins, also if the second one left": {
+			net: &network{place: func(o dialer.Originate, l *line) error {
+				if o.Role == scheduler.LegB {
+					return busy(o, l)
+				}
+				l.event(dialer.Answered)
+				if short(o.ID) == "a2" {
+					l.end(scheduler.Answered, scheduler.ByPeer)
+				}
+				return nil
+			}},
+			a: []string{"+390655500009"}, legs: []string{"a answered us", "a answered peer lost", "b busy peer"},
+			orders:  []string{"call a1", "call a2", "ringback a1 true", "call b1", "hangup a1"},
+			comment: "b_number busy",
+		},
 		"a B that answers while A hangs up is not bridged": {
 			net:     hangsUpAsBAnswers(),
 			legs:    []string{"a answered peer", "b answered us"},

@@ -1,6 +1,7 @@
 package dialer_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,46 +15,46 @@ func TestRoute(t *testing.T) {
 	for name, c := range map[string]struct {
 		trunks []dialer.Trunk
 		a, b   scheduler.Number
-		want   []string // trunk and disposition of each leg
+		want   []string // role, trunk and disposition of each leg
 	}{
 		"the longest prefix wins": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: one, Prefixes: []string{"+39"}}, {Name: "rome", Driver: one, Prefixes: []string{"+44", "+3906"}}},
-			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"rome busy"},
+			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"a rome busy"},
 		},
 		"a prefix beats a trunk for any number": {
 			trunks: []dialer.Trunk{{Name: "any", Driver: one}, {Name: "it", Driver: one, Prefixes: []string{"+39"}}},
-			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"it busy"},
+			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"a it busy"},
 		},
 		"the first of equals wins": {
 			trunks: []dialer.Trunk{{Name: "x", Driver: one}, {Name: "y", Driver: one}},
-			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"x busy"},
+			a:      number("+390655500001"), b: number("+390655500002"), want: []string{"a x busy"},
 		},
 		"a dial string goes to the PBX": {
 			trunks: []dialer.Trunk{{Name: "carrier", Driver: one}, {Name: "pbx", Driver: one, Internal: true, Prefixes: []string{"+9"}}},
-			a:      scheduler.Number{Given: "*101#"}, b: number("+390655500002"), want: []string{"pbx busy"},
+			a:      scheduler.Number{Given: "*101#"}, b: number("+390655500002"), want: []string{"a pbx busy"},
 		},
 		"a carrier takes no dial string": {
 			trunks: []dialer.Trunk{{Name: "carrier", Driver: one}},
-			a:      scheduler.Number{Given: "101"}, b: number("+390655500002"), want: []string{" no_route"},
+			a:      scheduler.Number{Given: "101"}, b: number("+390655500002"), want: []string{"a no_route"},
 		},
 		"a SIP address is no dial string": {
 			trunks: []dialer.Trunk{{Name: "pbx", Driver: one, Internal: true}},
-			a:      scheduler.Number{Given: "sip:1@example.net"}, b: number("+390655500002"), want: []string{" no_route"},
+			a:      scheduler.Number{Given: "sip:1@example.net"}, b: number("+390655500002"), want: []string{"a no_route"},
 		},
 		"nobody is disturbed for a B that no trunk takes": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: one, Prefixes: []string{"+39"}}},
-			a:      number("+390655500001"), b: number("+442079460000"), want: []string{" no_route"},
+			a:      number("+390655500001"), b: number("+442079460000"), want: []string{"b no_route"},
 		},
 		"A goes where B can be bridged to it": {
 			trunks: []dialer.Trunk{
 				{Name: "rome", Driver: other, Prefixes: []string{"+3906"}},
 				{Name: "it", Driver: one, Prefixes: []string{"+39"}}, {Name: "uk", Driver: one, Prefixes: []string{"+44"}},
 			},
-			a: number("+390655500001"), b: number("+442079460000"), want: []string{"it busy"},
+			a: number("+390655500001"), b: number("+442079460000"), want: []string{"a it busy"},
 		},
 		"drivers are not mixed": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: other, Prefixes: []string{"+39"}}, {Name: "uk", Driver: one, Prefixes: []string{"+44"}}},
-			a:      number("+390655500001"), b: number("+442079460000"), want: []string{" no_route"},
+			a:      number("+390655500001"), b: number("+442079460000"), want: []string{"a no_route"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +64,7 @@ func TestRoute(t *testing.T) {
 			o := e.Dial(t.Context(), call, noBridge(t))
 			var got []string
 			for _, l := range o.Legs {
-				got = append(got, l.Trunk+" "+string(l.Disposition))
+				got = append(got, strings.TrimSpace(string(l.Role)+" "+l.Trunk)+" "+string(l.Disposition))
 				if l.StartedAt.IsZero() || l.EndedAt.IsZero() {
 					t.Errorf("leg without its times: %+v", l)
 				}
@@ -127,9 +128,9 @@ func TestChannels(t *testing.T) {
 			if got := len(n.orders()); got != 4 {
 				t.Errorf("orders %v", n.orders())
 			}
-			dial(t, e, spec()) // the channels are back
+			dial(t, e, hold) // both channels are back
 			synctest.Wait()
-			if got := len(n.orders()); got != 5 {
+			if got := len(n.orders()); got != 6 {
 				t.Errorf("orders %v", n.orders())
 			}
 		})
@@ -194,6 +195,31 @@ func TestChannels(t *testing.T) {
 			o := e.Dial(t.Context(), spec("+390655500008", "+390655500009"), noBridge(t)) // a3 waits
 			same(t, "legs", told(o), []string{"a cancelled us lost", "a answered us", "b busy peer"})
 			same(t, "orders", n.orders(), []string{"call a1", "call a2", "elsewhere a1", "ringback a2 true", "call b1", "hangup a2"})
+			began := time.Now()
+			e.Dial(t.Context(), spec("+390655500008"), noBridge(t))
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("the next call took %v: the channel that a3 waited for is lost", took)
+			}
+		})
+	})
+	t.Run("a channel that comes as its leg gives up is not lost", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := &network{}
+			e, _ := engine(t, dialer.Trunk{Name: "t", Driver: n, MaxChannels: 2})
+			hold := spec("+390655500009")
+			hold.Ring = dialer.ChannelWait
+			for range 50 {
+				dial(t, e, hold)
+				synctest.Wait()
+				e.Dial(t.Context(), spec(), noBridge(t)) // rings, or gives up in the same moment
+			}
+			synctest.Wait()
+			before := len(n.orders())
+			dial(t, e, hold)
+			synctest.Wait()
+			if got := len(n.orders()) - before; got != 2 {
+				t.Errorf("%d legs ring on two channels", got)
+			}
 		})
 	})
 }

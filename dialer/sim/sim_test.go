@@ -162,8 +162,12 @@ func TestNoGoroutinePerLeg(t *testing.T) {
 		if got := runtime.NumGoroutine() - before; got > 10 {
 			t.Errorf("%d legs that ring run %d goroutines", n, got)
 		}
+		began := time.Now()
 		if err := d.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("closing waited %v for timers of legs that are gone", took)
 		}
 		if ended != n {
 			t.Errorf("%d of %d legs ended with the carrier", ended, n)
@@ -172,6 +176,51 @@ func TestNoGoroutinePerLeg(t *testing.T) {
 			t.Errorf("%d legs are kept", len(d.legs))
 		}
 	})
+}
+
+// TestCloseWaits: when the carrier is closed, nobody is told of anything any
+// more.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDriver(t, Options{Ring: time.Second})
+		told := make(chan struct{})
+		err := d.Originate(t.Context(), dialer.Originate{ID: "x", Number: number("+390655510486")}, func(dialer.Event) { <-told })
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		closed := make(chan error, 1)
+		go func() { closed <- d.Close(t.Context()) }()
+		synctest.Wait()
+		if len(closed) > 0 {
+			t.Error("closed while an end is being told")
+		}
+		close(told)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestOneEnd: a leg that two want to end, ends once.
+func TestOneEnd(t *testing.T) {
+	d := newDriver(t, Options{})
+	defer d.Close(t.Context())
+	ends := 0
+	err := d.Originate(t.Context(), dialer.Originate{ID: "x", Number: number("+390655510480")}, func(ev dialer.Event) {
+		if ev.Kind == dialer.Ended {
+			ends++
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := d.leg("x")
+	l.hangup(dialer.HangupNormal)
+	l.hangup(dialer.HangupCancel)
+	if ends != 1 {
+		t.Errorf("%d ends", ends)
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -209,6 +258,22 @@ func TestRefusals(t *testing.T) {
 			if err := d.Bridge(t.Context(), pair[0], pair[1]); err == nil {
 				t.Errorf("bridged %v", pair)
 			}
+		}
+	})
+	t.Run("a second bridge", func(t *testing.T) {
+		d := newDriver(t, Options{Talk: time.Hour})
+		defer d.Close(t.Context())
+		for id, role := range map[dialer.LegID]scheduler.Role{"a": scheduler.LegA, "b": scheduler.LegB} {
+			o := dialer.Originate{ID: id, Role: role, Number: number("+390655510487")}
+			if err := d.Originate(t.Context(), o, drop); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Bridge(t.Context(), "a", "b"); err != nil {
+			t.Error(err)
+		}
+		if err := d.Bridge(t.Context(), "a", "b"); err == nil {
+			t.Error("bridged twice")
 		}
 	})
 }
