@@ -261,7 +261,6 @@ func (t Task) Cancel(now time.Time) (tr Transition, ok bool) {
 // Cancelled is the transition of a task that would wait again, though a client
 // asked to cancel it while its call was up.
 func (tr Transition) Cancelled() Transition {
-	tr.Events = nil
 	tr.finish(Failure, CommentCancelled)
 	return tr.seal()
 }

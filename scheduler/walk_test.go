@@ -44,16 +44,20 @@ func walk(t *rapid.T) {
 		w.rows = append(w.rows, randomTask(t))
 	}
 	w.history, w.talked = make([][]Event, len(w.rows)), make([]bool, len(w.rows))
-	// Names that sort first are drawn more often.
-	t.Repeat(map[string]func(*rapid.T){
-		"1 start": w.start, "2 end": w.end, "3 release": w.release, "4 connect": w.connect, "5 lose": w.lose,
-		"6 cancel": w.cancel, "7 drop": w.drop, "": w.check,
-	})
+	w.check(t)
+	for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		alive := w.alive()
+		if len(alive) == 0 {
+			break
+		}
+		w.step(t, rapid.SampledFrom(alive).Draw(t, "task"))
+		w.check(t)
+	}
 }
 
 func randomTask(t *rapid.T) Task {
 	task := fresh()
-	task.TryCount = rapid.IntRange(1, 6).Draw(t, "try_count")
+	task.TryCount = 7 - rapid.IntRange(1, 6).Draw(t, "7 - try_count")
 	task.TryCountCaller = rapid.IntRange(0, 6).Draw(t, "try_count_caller")
 	for _, url := range []*string{&task.URLBefore, &task.URLBeforeAgain, &task.URLSuccess, &task.URLAfter} {
 		if rarely(t) {
@@ -66,34 +70,55 @@ func randomTask(t *rapid.T) Task {
 	return task
 }
 
-// pick draws a task to which the step may happen; without one it is skipped.
-func (w *walker) pick(t *rapid.T, may func(Task) bool) int {
-	var able []int
+// alive are the tasks that are not finished.
+func (w *walker) alive() (is []int) {
 	for i, task := range w.rows {
-		if may(task) {
-			able = append(able, i)
+		if task.Status != Finished {
+			is = append(is, i)
 		}
 	}
-	if len(able) == 0 {
-		t.Skip("not now")
-	}
-	i := rapid.SampledFrom(able).Draw(t, "task")
+	return is
+}
+
+// step lets something happen to a task, sooner or later. What is listed first
+// is drawn more often.
+func (w *walker) step(t *rapid.T, i int) {
 	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds later")) * time.Second)
 	if rarely(t) {
 		w.now = w.now.Add(12 * time.Hour)
 	}
-	return i
+	task := w.rows[i]
+	steps := []Step{StepStart, StepStart, StepStart, StepCancel, StepDrop}
+	if task.Status == Executed {
+		steps = []Step{StepEnd, StepEnd, StepRelease, StepLose, StepCancel}
+		if task.BridgedAt.IsZero() {
+			steps = append(steps, StepConnect)
+		}
+	}
+	switch rapid.SampledFrom(steps).Draw(t, "step") {
+	case StepStart:
+		w.start(t, i)
+	case StepConnect:
+		w.connect(t, i)
+	case StepEnd:
+		w.end(t, i)
+	case StepRelease:
+		w.write(t, i, task.Release(w.now))
+	case StepLose:
+		w.write(t, i, task.Lose(w.now))
+	case StepCancel:
+		tr, _ := task.Cancel(w.now)
+		w.write(t, i, tr)
+	case StepDrop:
+		w.write(t, i, task.Drop(w.now, CommentBlocked))
+	}
 }
 
 // rarely is true now and then: what ends tasks must not end them all. (Small
 // numbers are drawn more often than others.)
 func rarely(t *rapid.T) bool { return rapid.IntRange(0, 99).Draw(t, "rarely") > 80 }
 
-func isWaiting(t Task) bool  { return t.Status.Waiting() }
-func isExecuted(t Task) bool { return t.Status == Executed }
-
-func (w *walker) start(t *rapid.T) {
-	i := w.pick(t, isWaiting)
+func (w *walker) start(t *rapid.T, i int) {
 	task := w.rows[i]
 	w.now = later(w.now, task.ReadyAt)
 	if !task.Deadline.IsZero() && !w.now.Before(task.Deadline) {
@@ -107,44 +132,15 @@ func (w *walker) start(t *rapid.T) {
 	}
 }
 
-func (w *walker) connect(t *rapid.T) {
-	i := w.pick(t, func(t Task) bool { return t.Status == Executed && t.BridgedAt.IsZero() })
+func (w *walker) connect(t *rapid.T, i int) {
 	w.talked[i] = true
 	w.write(t, i, w.rows[i].Connect(w.now))
 }
 
-func (w *walker) end(t *rapid.T) {
-	i := w.pick(t, isExecuted)
+func (w *walker) end(t *rapid.T, i int) {
 	o := w.outcome(t)
 	w.talked[i] = w.talked[i] || !o.BridgedAt.IsZero()
 	w.write(t, i, w.rows[i].End(o, w.now))
-}
-
-func (w *walker) release(t *rapid.T) {
-	i := w.pick(t, isExecuted)
-	w.write(t, i, w.rows[i].Release(w.now))
-}
-
-func (w *walker) lose(t *rapid.T) {
-	i := w.pick(t, isExecuted)
-	w.write(t, i, w.rows[i].Lose(w.now))
-}
-
-func (w *walker) cancel(t *rapid.T) {
-	i := w.pick(t, func(Task) bool { return true })
-	tr, ok := w.rows[i].Cancel(w.now)
-	if ok == (w.rows[i].Status == Finished) {
-		t.Fatalf("cancel says %v of %+v", ok, w.rows[i])
-	}
-	if ok && rarely(t) {
-		w.write(t, i, tr)
-	}
-}
-
-func (w *walker) drop(t *rapid.T) {
-	if i := w.pick(t, isWaiting); rarely(t) {
-		w.write(t, i, w.rows[i].Drop(w.now, CommentBlocked))
-	}
 }
 
 // outcome draws the end of a call: legs that failed in any way, or a bridge.
@@ -202,6 +198,9 @@ func (w *walker) check(t *rapid.T) {
 		executed += executes(task.Status)
 		checkEvents(t, task, w.history[i])
 		checkBudgets(t, task)
+		if _, ok := task.Cancel(w.now); ok == (task.Status == Finished) {
+			t.Errorf("cancel says %v of %+v", ok, task)
+		}
 		if task.Status == Finished && (task.Result == Success) != w.talked[i] {
 			t.Errorf("finished %s %q, talked: %v", task.Result, task.Comment, w.talked[i])
 		}
