@@ -173,7 +173,7 @@ func emptyDatabase(b *testing.B, sqlite bool) string {
 
 // drainRingback finishes every task and delivers every event.
 func drainRingback(l load) side {
-	return func(b *testing.B) float64 {
+	return func(b *testing.B) result {
 		ctx, tasks, url := b.Context(), *amount, emptyDatabase(b, l.sqlite)
 		s := storetest.Open(b, url)
 		fill(b, s, tasks, l)
@@ -189,7 +189,7 @@ func drainRingback(l load) side {
 			question = strings.Replace(question, ")", " UNION ALL SELECT 1 FROM deliveries WHERE state <> 'delivered')", 1)
 		}
 		var stop func()
-		rate := timed(b, true, tasks, func() {
+		done := timed(b, url, tasks, true, func() {
 			stop = n.run(context.WithoutCancel(ctx))
 			until(b, "the end of ringback's drain", func() bool {
 				return n.seen.finished.Load() >= int64(tasks) && n.seen.delivered.Load() >= int64(events) &&
@@ -197,7 +197,7 @@ func drainRingback(l load) side {
 			})
 		})
 		stop()
-		return rate
+		return done
 	}
 }
 
@@ -218,8 +218,9 @@ func query(b *testing.B, url, question string) (yes bool) {
 
 // insertRingback adds tasks, a batch a transaction, to one queue.
 func insertRingback(sqlite bool) side {
-	return func(b *testing.B) float64 {
-		s := storetest.Open(b, emptyDatabase(b, sqlite))
+	return func(b *testing.B) result {
+		url := emptyDatabase(b, sqlite)
+		s := storetest.Open(b, url)
 		c := storetest.Client(b, s)
 		e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, queueLimit)
 		batch := slices.Repeat([]scheduler.Task{storetest.Task(e, time.Now().UTC())}, riverBatch)
@@ -230,6 +231,6 @@ func insertRingback(sqlite bool) side {
 			}
 		}
 		insert(riverBatch) // warm
-		return timed(b, true, *amount, func() { insert(*amount) })
+		return timed(b, url, *amount, true, func() { insert(*amount) })
 	}
 }

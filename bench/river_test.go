@@ -48,6 +48,7 @@ const (
 
 // peer is a River client on a database of its own.
 type peer struct {
+	url    string
 	pool   *pgxpool.Pool
 	client *river.Client[pgx.Tx]
 	tasks  atomic.Int64
@@ -109,10 +110,10 @@ var eventBody = strings.Repeat("x", 520)
 func newPeer(b *testing.B, tells telling) *peer {
 	b.Helper()
 	ctx := b.Context()
-	cfg, err := pgxpool.ParseConfig(storetest.PostgresURL(b))
+	p := &peer{url: storetest.PostgresURL(b), tells: tells}
+	cfg, err := pgxpool.ParseConfig(p.url)
 	check(b, err)
 	cfg.MaxConns = 16 // as many as ringback's pool
-	p := &peer{tells: tells}
 	p.pool, err = pgxpool.NewWithConfig(ctx, cfg)
 	check(b, err)
 	b.Cleanup(p.pool.Close)
@@ -151,7 +152,7 @@ func (p *peer) insert(b *testing.B, n int) {
 
 // drainRiver works n jobs off.
 func drainRiver(tells telling) side {
-	return func(b *testing.B) float64 {
+	return func(b *testing.B) result {
 		p, n := newPeer(b, tells), *amount
 		p.insert(b, n)
 		_, err := p.pool.Exec(b.Context(), "VACUUM ANALYZE")
@@ -160,7 +161,7 @@ func drainRiver(tells telling) side {
 		if tells != tellNothing {
 			events = 3 * n
 		}
-		rate := timed(b, false, n, func() {
+		done := timed(b, p.url, n, false, func() {
 			check(b, p.client.Start(b.Context()))
 			until(b, "the end of River's drain", func() bool {
 				return p.tasks.Load() >= int64(n) && p.events.Load() >= int64(events) &&
@@ -171,7 +172,7 @@ func drainRiver(tells telling) side {
 		if got := p.count(b); got != n+events {
 			b.Fatalf("River worked %d jobs, not %d", got, n+events)
 		}
-		return rate
+		return done
 	}
 }
 
@@ -188,8 +189,8 @@ func (p *peer) count(b *testing.B) (n int) {
 }
 
 // insertRiver adds jobs, a batch a statement.
-func insertRiver(b *testing.B) float64 {
+func insertRiver(b *testing.B) result {
 	p := newPeer(b, tellNothing)
 	p.insert(b, riverBatch) // warm
-	return timed(b, false, *amount, func() { p.insert(b, *amount) })
+	return timed(b, p.url, *amount, false, func() { p.insert(b, *amount) })
 }
