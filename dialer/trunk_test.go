@@ -16,6 +16,7 @@ func TestRoute(t *testing.T) {
 		trunks []dialer.Trunk
 		a, b   scheduler.Number
 		want   []string // role, trunk and disposition of each leg
+		log    string
 	}{
 		"the longest prefix wins": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: one, Prefixes: []string{"+39"}}, {Name: "rome", Driver: one, Prefixes: []string{"+44", "+3906"}}},
@@ -55,10 +56,11 @@ func TestRoute(t *testing.T) {
 		"drivers are not mixed": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: other, Prefixes: []string{"+39"}}, {Name: "uk", Driver: one, Prefixes: []string{"+44"}}},
 			a:      number("+390655500001"), b: number("+442079460000"), want: []string{"a no_route"},
+			log: "no driver reaches both sides",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, _ := engine(t, c.trunks...)
+			e, log := engine(t, c.trunks...)
 			call := spec()
 			call.A, call.B = []scheduler.Number{c.a}, c.b
 			o := e.Dial(t.Context(), call, noBridge(t))
@@ -72,6 +74,9 @@ func TestRoute(t *testing.T) {
 			same(t, "legs", got, c.want)
 			if o.Free() {
 				t.Error("the attempt is free")
+			}
+			if c.log == "" && log.Len() > 0 || !strings.Contains(log.String(), c.log) {
+				t.Errorf("log %q, want %q", log, c.log)
 			}
 		})
 	}
