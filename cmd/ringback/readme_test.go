@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +79,9 @@ func TestREADMETranscript(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second && !raceEnabled {
 		t.Errorf("the demonstration answered after %s", took)
 	}
+	if kib := residentMemory(t, demo); kib > 60<<10 && !raceEnabled {
+		t.Errorf("the demonstration takes %d KiB before anyone has come", kib)
+	}
 	var script strings.Builder
 	script.WriteString("set -e\n")
 	var shown []string // what the README shows after each block it has us type
@@ -117,6 +122,18 @@ func TestREADMETranscript(t *testing.T) {
 		}
 	}
 	restart(t, dir, demo)
+}
+
+// residentMemory returns the memory of a program in KiB.
+func residentMemory(t *testing.T, p *program) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if err != nil || m == nil {
+		t.Fatalf("no VmRSS: %v", err)
+	}
+	kib, _ := strconv.Atoi(string(m[1]))
+	return kib
 }
 
 // restart stops the demonstration as Ctrl-C does, and starts it again: it goes
