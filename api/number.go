@@ -113,7 +113,7 @@ func (n *numbers) parse(given string) (string, error) {
 	if dialString(given) && (n.region == "" || len(given) < minNational || strings.ContainsAny(given, "*#")) {
 		return "", nil
 	}
-	if given[0] != '+' && n.region == "" || strings.Trim(given, "+0123456789 -.()/") != "" {
+	if given == "" || given[0] != '+' && n.region == "" || strings.Trim(given, "+0123456789 -.()/") != "" {
 		return "", errNumber
 	}
 	e164, err := n.long(given)

@@ -85,7 +85,7 @@ func TestPlainNumbers(t *testing.T) {
 }
 
 func FuzzNumber(f *testing.F) {
-	for _, s := range []string{"+390612345678", "02079460958", "101", "*67#", "sip:a@b", "+44 020 7946 0958", "+1 (202) 555-0123", "00390612345678"} {
+	for _, s := range []string{"", "+390612345678", "02079460958", "101", "*67#", "sip:a@b", "+44 020 7946 0958", "+1 (202) 555-0123", "00390612345678"} {
 		f.Add(s)
 	}
 	gb, none := newNumbers("GB"), newNumbers("")

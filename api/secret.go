@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
 	"time"
 
@@ -58,7 +59,7 @@ func (s secrets) add(c echo.Context, me caller) error {
 	}
 	told := tellSecret(made)
 	for _, secret := range live {
-		if string(secret.Key) == string(made.Key) {
+		if bytes.Equal(secret.Key, made.Key) {
 			told = tellSecret(secret)
 		}
 	}

@@ -123,6 +123,11 @@ func readTasks(c echo.Context, in *intake) ([]scheduler.Task, error) {
 func (d *decoder) tasks(in *intake) ([]scheduler.Task, error) {
 	var made []scheduler.Task
 	b := batch{now: in.Now, check: func(d *decoder, r *taskRequest, path string) {
+		if len(made) == cap(made) {
+			// As many as there are, if they are as long as those before.
+			rest := len(d.reader.text) / (d.at/(len(made)+1) + 1)
+			made = slices.Grow(made, min(rest, max(1024, len(made))))
+		}
 		made = append(made, in.NewTask(r.Draft, path, &d.faults))
 	}}
 	batchShape.read(d, &b)

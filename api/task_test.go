@@ -229,9 +229,9 @@ func TestTaskList(t *testing.T) {
 				t.Errorf("%s lists %q, want %q", query, got, want)
 			}
 		}
-		faults := r.do("GET", queue+"/tasks/?per_page=1001&page=0&order=up&status=odd&nmae=x&created_from=then&name=%00&after_id=x", r.a.token, "").
+		faults := r.do("GET", queue+"/tasks/?per_page=1001&page=0&order=up&status=odd&naem=x&created_from=then&name=%00&after_id=x", r.a.token, "").
 			refused(400, "validation_error")
-		for _, f := range strings.Fields("per_page page order status nmae created_from name after_id") {
+		for _, f := range strings.Fields("per_page page order status naem created_from name after_id") {
 			if faults[f] == "" {
 				t.Errorf("%s has no fault: %v", f, faults)
 			}

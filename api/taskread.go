@@ -103,11 +103,10 @@ func (d *decoder) params(into *scheduler.DraftParams) {
 
 // batch is the tasks of one POST, as far as they were read.
 type batch struct {
-	requests []taskRequest
-	given    bool
-	full     bool // there are more than one POST may have
-	check    func(d *decoder, r *taskRequest, path string)
-	now      time.Time
+	given bool
+	full  bool // there are more than one POST may have
+	check func(d *decoder, r *taskRequest, path string)
+	now   time.Time
 }
 
 // batchShape is the body of a POST of tasks.

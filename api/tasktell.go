@@ -29,7 +29,7 @@ type taskAnswer struct {
 	StartTime      string                `json:"start_time_utc"`
 	Deadline       string                `json:"deadline_utc"`
 	ExternalID     string                `json:"external_id"`
-	Params         paramsAnswer          `json:"callback_params"`
+	Params         any                   `json:"callback_params"` // paramsAnswer or moreParams
 	Variables      map[string]string     `json:"variables"`
 	AttemptSrcANI  []string              `json:"attempts_src_ani_numbers"`
 	AttemptDstANI  []string              `json:"attempts_dst_ani_numbers"`
@@ -47,33 +47,35 @@ type taskAnswer struct {
 // paramsAnswer is the callback parameters of a task as they are told. Those
 // that this release does not obey are told unset.
 type paramsAnswer struct {
-	CallerIDName       string                     `json:"caller_id_name"`
-	CallerIDNumber     string                     `json:"caller_id_number"`
-	ExtendedA          []string                   `json:"extended_a_numbers"`
-	SrcANI             string                     `json:"src_ani"`
-	DstANI             string                     `json:"dst_ani"`
-	WaitForPickup      int                        `json:"wait_for_pickup"`
-	CallDuration       int                        `json:"call_duration"`
-	AnnounceSoundID    string                     `json:"announce_sound_id"`
-	DstAnnounceSoundID string                     `json:"dst_announce_sound_id"`
-	DstDTMF            string                     `json:"dst_dtmf"`
-	Ignored            map[string]json.RawMessage `json:"-"`
+	CallerIDName       string   `json:"caller_id_name"`
+	CallerIDNumber     string   `json:"caller_id_number"`
+	ExtendedA          []string `json:"extended_a_numbers"`
+	SrcANI             string   `json:"src_ani"`
+	DstANI             string   `json:"dst_ani"`
+	WaitForPickup      int      `json:"wait_for_pickup"`
+	CallDuration       int      `json:"call_duration"`
+	AnnounceSoundID    string   `json:"announce_sound_id"`
+	DstAnnounceSoundID string   `json:"dst_announce_sound_id"`
+	DstDTMF            string   `json:"dst_dtmf"`
 }
 
-// plainParams is encoded without the method of paramsAnswer.
-type plainParams paramsAnswer
+// moreParams are callback parameters with those that are kept and not acted on.
+type moreParams struct {
+	paramsAnswer
+	ignored map[string]json.RawMessage
+}
 
-// MarshalJSON adds the parameters that are kept and not acted on.
-func (p paramsAnswer) MarshalJSON() ([]byte, error) {
-	plain, err := json.Marshal(plainParams(p))
-	if err != nil || len(p.Ignored) == 0 {
-		return plain, err
-	}
-	kept, err := json.Marshal(p.Ignored)
+// MarshalJSON writes all of them into one object.
+func (p moreParams) MarshalJSON() ([]byte, error) {
+	known, err := json.Marshal(p.paramsAnswer)
 	if err != nil {
 		return nil, err
 	}
-	return append(append(plain[:len(plain)-1], ','), kept[1:]...), nil
+	ignored, err := json.Marshal(p.ignored)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(known[:len(known)-1], ','), ignored[1:]...), nil
 }
 
 // tellTask tells a task of a queue as both are at now.
@@ -94,14 +96,17 @@ func tellTask(t scheduler.Task, q scheduler.Queue, r scheduler.Runtime, now time
 	return a
 }
 
-func tellParams(p scheduler.Params) paramsAnswer {
+func tellParams(p scheduler.Params) any {
 	a := paramsAnswer{
 		CallerIDName: p.CallerIDName, CallerIDNumber: p.CallerIDNumber, SrcANI: p.SrcANI, DstANI: p.DstANI,
-		WaitForPickup: p.WaitForPickup, CallDuration: p.CallDuration, Ignored: p.Ignored,
+		WaitForPickup: p.WaitForPickup, CallDuration: p.CallDuration,
 		ExtendedA: make([]string, 0, len(p.ExtendedA)),
 	}
 	for _, n := range p.ExtendedA {
 		a.ExtendedA = append(a.ExtendedA, n.Given)
+	}
+	if len(p.Ignored) > 0 {
+		return moreParams{a, p.Ignored}
 	}
 	return a
 }

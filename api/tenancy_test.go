@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func TestTenancy(t *testing.T) {
 				if a := r.do(route.Method, path, r.a.token, body); a.code < 200 || a.code > 299 {
 					t.Errorf("its owner is answered %d: %s", a.code, a.body)
 				}
-				if route.Method != "GET" && w.snapshot() == before {
+				if route.Method != http.MethodGet && w.snapshot() == before {
 					t.Errorf("it changes nothing of its owner's")
 				}
 			})
@@ -116,9 +117,9 @@ func (w world) path(pattern string) string {
 
 func (w world) body(route *echo.Route) string {
 	switch {
-	case route.Method == "POST" && strings.Contains(route.Path, ":scheduler_id/task"):
+	case route.Method == http.MethodPost && strings.Contains(route.Path, ":scheduler_id/task"):
 		return oneTask(w.r.a, `"start_time_utc":3600`)
-	case route.Method == "POST" && strings.Contains(route.Path, "secrets"), route.Method == "GET", route.Method == "DELETE":
+	case route.Method == http.MethodPost && strings.Contains(route.Path, "secrets"), route.Method == http.MethodGet, route.Method == http.MethodDelete:
 		return ""
 	}
 	return `{"name":"changed"}`

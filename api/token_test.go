@@ -40,7 +40,7 @@ func TestOAuthLibrary(t *testing.T) {
 					t.Fatal(err)
 				}
 				answer.Body.Close()
-				if answer.StatusCode != 200 {
+				if answer.StatusCode != http.StatusOK {
 					t.Errorf("answered %s", answer.Status)
 				}
 			})
@@ -70,7 +70,7 @@ func TestOAuthLibrary(t *testing.T) {
 			config := clientcredentials.Config{ClientID: string(r.a.client.ID), ClientSecret: "wrong", TokenURL: server.URL + "/oauth/token"}
 			_, err := config.Token(t.Context())
 			refused, ok := errors.AsType[*oauth2.RetrieveError](err)
-			if !ok || refused.ErrorCode != "invalid_client" || refused.Response.StatusCode != 401 || refused.Response.Header.Get("WWW-Authenticate") == "" {
+			if !ok || refused.ErrorCode != "invalid_client" || refused.Response.StatusCode != http.StatusUnauthorized || refused.Response.Header.Get("WWW-Authenticate") == "" {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -34,7 +35,7 @@ func TestParseStart(t *testing.T) {
 	} {
 		t.Run(claim, func(t *testing.T) {
 			got, err := parseStart(tc.given, now)
-			if !got.Equal(tc.want) || err != tc.err {
+			if !got.Equal(tc.want) || !errors.Is(err, tc.err) {
 				t.Errorf("%q: %v, %v; want %v, %v", tc.given, got, err, tc.want, tc.err)
 			}
 		})
