@@ -10,17 +10,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"ringback/store/storetest"
 )
 
 // TestScripts runs the conversations of testdata/script with the real program.
 // Beside the commands of testscript they have these:
 //
 //	node NAME [K=V …]        starts a node and waits until it is ready
-//	signal NAME SIGNAL CODE  sends TERM, INT or KILL and awaits the exit code (-1: killed)
+//	signal NAME SIGNAL CODE  sends TERM, INT or KILL and awaits the exit code (-1: killed; -: does not wait)
 //	said NAME TEXT           the node said this so far
 //	tenant NAME [LIMIT]      makes a client with a queue and an extension on that node
 //	http STATUS METHOD PATH [FILE]   asks the API as that client; the body becomes stdout
@@ -29,9 +28,9 @@ import (
 //	becomes NAME FIELD VALUE waits until a field of the task of that name has a value
 //	heard NAME EVENTS…       waits until the task of that name has sent these events
 //	finishes NAME RESULT COMMENT ATTEMPTS EVENTS…  waits for the task's end, and its events in order
+//	measures TEXT            waits until /metrics has this in it
 //	legs NAME ROLE:RESULT …  the latest call of the task has these legs
 func TestScripts(t *testing.T) {
-	urls := map[string]string{"sqlite": "", "postgres": storetest.PostgresURL(t)}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -40,13 +39,13 @@ func TestScripts(t *testing.T) {
 			env.Defer(b.close)
 			env.Values[benchKey{}] = b
 			env.Setenv("RECEIVER", b.receiver.URL)
-			env.Setenv("POSTGRES", urls["postgres"])
+			env.Setenv("NEXTYEAR", strconv.Itoa(time.Now().UTC().Year()+1))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": on((*bench).node), "signal": on((*bench).signal), "said": on((*bench).said), "tenant": on((*bench).tenant),
 			"http": on((*bench).http), "keep": on((*bench).keep), "has": on((*bench).has),
-			"becomes": on((*bench).becomes), "heard": on((*bench).heard), "finishes": on((*bench).finishes), "legs": on((*bench).legs),
+			"becomes": on((*bench).becomes), "heard": on((*bench).heard), "finishes": on((*bench).finishes), "legs": on((*bench).legs), "measures": on((*bench).measures),
 		},
 	})
 }
@@ -93,6 +92,7 @@ func (b *bench) node(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	b.nodes[args[0]] = p
+	ts.Setenv("ADDRESS", strings.TrimPrefix(p.url, "http://"))
 	if b.client != nil {
 		b.client.base = p.url
 	}
@@ -101,6 +101,10 @@ func (b *bench) node(ts *testscript.TestScript, args []string) error {
 
 func (b *bench) signal(_ *testscript.TestScript, args []string) error {
 	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
+	if args[2] == "-" {
+		b.nodes[args[0]].signal(signals[args[1]])
+		return await(patience, func() error { return b.said(nil, []string{args[0], "stopping"}) })
+	}
 	code, err := b.nodes[args[0]].stop(signals[args[1]])
 	if err == nil && strconv.Itoa(code) != args[2] {
 		err = fmt.Errorf("ended with %d:\n%s", code, b.nodes[args[0]].out.String())
@@ -265,4 +269,14 @@ func (b *bench) legs(_ *testscript.TestScript, args []string) error {
 		return fmt.Errorf("the call of %s has the legs %q, want %q", args[0], got, args[1:])
 	}
 	return nil
+}
+
+func (b *bench) measures(_ *testscript.TestScript, args []string) error {
+	return await(patience, func() error {
+		_, answer, err := b.client.do("GET", "/metrics", nil)
+		if err == nil && !strings.Contains(string(answer), args[0]) {
+			err = fmt.Errorf("there is no %s in\n%s", args[0], answer)
+		}
+		return err
+	})
 }

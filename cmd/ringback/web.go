@@ -38,6 +38,7 @@ func serveHTTP(cfg config.Config, listener net.Listener, api http.Handler, obser
 		w.failed <- fmt.Errorf("metrics: %w", err)
 		return w
 	}
+	log.Info("metrics on http://" + own.Addr().String())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", observed.handler())
 	w.start(own, mux)
