@@ -47,7 +47,7 @@ func (o Options) check() (settings, error) {
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {
-			faults = append(faults, fmt.Errorf("trunk %s: %s %w", o.Name, field, err))
+			faults = append(faults, fmt.Errorf("%s %w", field, err))
 		}
 	}
 	var err, badEndpoint, badListen error

@@ -26,6 +26,9 @@ import (
 	"ringback/dialer"
 )
 
+// readBuffer is room for a burst of messages, in bytes.
+const readBuffer = 4 << 20
+
 // ourName is the user part of our own URIs, and our User-Agent.
 const ourName = "ringback"
 
@@ -65,15 +68,16 @@ func New(o Options) (*Driver, error) {
 		kill:  make(chan struct{}), served: make(chan struct{}), legs: map[dialer.LegID]*leg{},
 	}
 	if d.conn, err = listenUDP(s.listen.Addr().String(), int(s.listen.Port())); err != nil {
-		return nil, fmt.Errorf("open the SIP address of trunk %s: %w", o.Name, err)
+		return nil, fmt.Errorf("open the SIP address: %w", err)
 	}
+	_ = d.conn.SetReadBuffer(readBuffer) // as far as the kernel lets us
 	d.port = d.conn.LocalAddr().(*net.UDPAddr).Port
 	if s.advertise.Port() != 0 {
 		d.port = int(s.advertise.Port())
 	}
 	if err := d.start(); err != nil {
 		_ = d.conn.Close()
-		return nil, fmt.Errorf("start the SIP stack of trunk %s: %w", o.Name, err)
+		return nil, fmt.Errorf("start the SIP stack: %w", err)
 	}
 	return d, nil
 }

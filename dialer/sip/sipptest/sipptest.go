@@ -33,10 +33,12 @@ var install = sync.OnceValues(func() (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", "sip-tester")
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("sipp cannot be installed: %w: %s", err, out)
+	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "sip-tester"}} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("sipp cannot be installed: %w: %s", err, out)
+		}
 	}
 	return exec.LookPath("sipp")
 })
@@ -67,6 +69,7 @@ type Options struct {
 	Args     []string          // more arguments of SIPp
 	Target   string            // host:port it calls; "": it is called
 	Calls    int               // 0: one; Many: any number
+	Quiet    bool              // keeps no messages: for measuring
 	Limit    time.Duration     // 0: Limit
 }
 
@@ -116,7 +119,9 @@ func start(t testing.TB, path string, o Options) *Peer {
 	args := []string{
 		"-sf", writeScenario(t, dir, o), "-i", "127.0.0.1", "-p", strconv.Itoa(port), "-mi", "127.0.0.1", "-mp", strconv.Itoa(media),
 		"-nostdin", "-trace_err", "-error_file", filepath.Join(dir, "errors"),
-		"-trace_msg", "-message_file", filepath.Join(dir, "messages"),
+	}
+	if !o.Quiet {
+		args = append(args, "-trace_msg", "-message_file", filepath.Join(dir, "messages"))
 	}
 	if o.Calls != Many {
 		args = append(args, "-m", strconv.Itoa(o.Calls))
