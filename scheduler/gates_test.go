@@ -78,7 +78,7 @@ func TestAmend(t *testing.T) {
 	}
 	waiting := Task{
 		ID: 7, Status: Delayed, ANumber: "101", BNumber: "102", ExtensionID: 1, TryCount: 5, TryPause: 60, TryPauseCaller: 60,
-		StartAt: now.Add(-time.Hour + time.Millisecond), ReadyAt: now.Add(time.Minute), Deadline: now.Add(-time.Second),
+		StartAt: now.Add(-time.Hour + time.Millisecond), ReadyAt: now.Add(time.Minute), Deadline: now.Add(-time.Second + time.Millisecond),
 		Attempts: 2, TriesSpent: 2,
 	}
 	change := func(f func(*Draft)) (Task, Faults) {
@@ -88,7 +88,10 @@ func TestAmend(t *testing.T) {
 		return in.Amend(waiting, d, &faults), faults
 	}
 	t.Run("a name changes nothing else", func(t *testing.T) {
-		got, faults := change(func(d *Draft) { d.Name, d.StartAt = "new", d.StartAt.Truncate(time.Second) })
+		// Dates come back without their fractions.
+		got, faults := change(func(d *Draft) {
+			d.Name, d.StartAt, d.Deadline = "new", d.StartAt.Truncate(time.Second), d.Deadline.Truncate(time.Second)
+		})
 		want := waiting
 		want.Name, want.UpdatedAt = "new", now
 		want.Params.WaitForPickup, want.Params.CallDuration = DefaultRing, DefaultDuration
@@ -116,6 +119,25 @@ func TestAmend(t *testing.T) {
 			t.Errorf("faults %v", faults)
 		}
 	})
+}
+
+func TestAmendCallerTries(t *testing.T) {
+	spent := fresh()
+	spent.Status, spent.TryCountCaller, spent.CallerSpent, spent.TriesSpent = Delayed, 5, 2, 1
+	for tries, want := range map[int]int{0: 1, 2: 1, 3: 0} {
+		d := spent.Draft()
+		d.TryCountCaller = &tries
+		var faults Faults
+		if got := desk().Amend(spent, d, &faults); len(faults) != want || want == 0 && got.TryCountCaller != tries {
+			t.Errorf("%d caller tries, 2 of them spent: %d, faults %v", tries, got.TryCountCaller, faults)
+		}
+	}
+	unspent := fresh()
+	d := unspent.Draft()
+	var faults Faults
+	if desk().Amend(unspent, d, &faults); len(faults) > 0 {
+		t.Errorf("no caller budget: faults %v", faults)
+	}
 }
 
 func TestNewTaskFaults(t *testing.T) {

@@ -190,6 +190,7 @@ func (c check) extension(id ExtensionID) Extension {
 	switch {
 	case !ok:
 		c.fault("ExtensionID", "is not an extension of this client")
+		return Extension{}
 	case ext.Blocked:
 		c.fault("ExtensionID", "is blocked")
 	}
