@@ -13,38 +13,49 @@ import (
 const deliveryColumns = `d.id, d.client_id, d.task_id, d.event_id, d.kind, d.attempt, d.sequence, d.origin, d.url, d.body,
 	d.state, d.tries, d.next_at, d.expires_at, d.lease_token, d.lease_until, d.created_at`
 
-// Receiver by receiver, by skipping from one to the next in deliveries_ready,
-// the first $3 due rows; those among them that are leased count, which is what
-// limits the requests to a receiver over all nodes. Then one row of each in
-// turn. The lock looks at the lease again, so two nodes never take the same
-// row; what one of them holds the other skips.
+// Receiver by receiver, from $4 (exclusive) to $6 (inclusive), by skipping from
+// one to the next in deliveries_ready; of each the first $3 due rows. Those
+// among them that are leased are left out, and that is what limits the requests
+// to a receiver over all nodes. It ends when it has found $2 rows, however many
+// there are behind. The lock looks at the lease again, so two nodes never take
+// the same row; what one of them holds the other skips.
 const dueDeliveries = `WITH RECURSIVE receivers AS (
-		(SELECT client_id, origin FROM deliveries WHERE state = 'ready' ORDER BY client_id, origin LIMIT 1)
+		(SELECT client_id, origin FROM deliveries WHERE state = 'ready'
+			AND (client_id, origin) > ($4::uuid, $5) AND (client_id, origin) <= ($6::uuid, $7)
+			ORDER BY client_id, origin LIMIT 1)
 		UNION ALL
 		SELECT n.client_id, n.origin FROM receivers r CROSS JOIN LATERAL (SELECT client_id, origin FROM deliveries
-			WHERE state = 'ready' AND (client_id, origin) > (r.client_id, r.origin) ORDER BY client_id, origin LIMIT 1) n)
+			WHERE state = 'ready' AND (client_id, origin) > (r.client_id, r.origin) AND (client_id, origin) <= ($6::uuid, $7)
+			ORDER BY client_id, origin LIMIT 1) n)
 	SELECT ` + deliveryColumns + `
-	FROM receivers r CROSS JOIN LATERAL (SELECT id, row_number() OVER (ORDER BY next_at, id) AS place FROM deliveries
+	FROM receivers r CROSS JOIN LATERAL (SELECT id FROM deliveries
 		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1
 		ORDER BY next_at, id LIMIT $3) w
 	JOIN deliveries d ON d.id = w.id
 	WHERE d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
-	ORDER BY w.place, d.next_at, d.id LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED`
+	LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED`
 
 // The same on SQLite, which has no LATERAL: a receiver is one text, the
 // client's id (36 characters) and the origin.
 const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
-		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready' ORDER BY client_id, origin LIMIT 1)
+		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
+			AND (client_id, origin) > ($4, $5) AND (client_id, origin) <= ($6, $7) ORDER BY client_id, origin LIMIT 1)
 		UNION ALL
 		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
-			AND (client_id, origin) > (substr(k, 1, 36), substr(k, 37)) ORDER BY client_id, origin LIMIT 1)
-		FROM receivers WHERE k IS NOT NULL),
-	due AS (SELECT d.*, row_number() OVER (PARTITION BY r.k ORDER BY d.next_at, d.id) AS place
-		FROM receivers r JOIN deliveries d ON d.id IN (SELECT id FROM deliveries w
-			WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
-			ORDER BY w.next_at, w.id LIMIT $3))
-	SELECT ` + deliveryColumns + ` FROM due d WHERE d.lease_until IS NULL OR d.lease_until <= $1
-	ORDER BY d.place, d.next_at, d.id LIMIT $2`
+			AND (client_id, origin) > (substr(k, 1, 36), substr(k, 37)) AND (client_id, origin) <= ($6, $7)
+			ORDER BY client_id, origin LIMIT 1)
+		FROM receivers WHERE k IS NOT NULL)
+	SELECT ` + deliveryColumns + ` FROM receivers r JOIN deliveries d ON d.id IN (SELECT id FROM deliveries w
+		WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
+		ORDER BY w.next_at, w.id LIMIT $3)
+	WHERE d.lease_until IS NULL OR d.lease_until <= $1
+	LIMIT $2`
+
+// The ends of the round of receivers.
+var (
+	firstReceiver = webhooks.Receiver{Client: "00000000-0000-0000-0000-000000000000"}
+	lastReceiver  = webhooks.Receiver{Client: "ffffffff-ffff-ffff-ffff-ffffffffffff", Origin: "~"}
+)
 
 var leaseDeliveries = statement{
 	postgres: `UPDATE deliveries SET lease_token = ($2::text[])[1], lease_until = ($3::timestamptz[])[1]
@@ -52,25 +63,19 @@ var leaseDeliveries = statement{
 	sqlite: `UPDATE deliveries SET lease_token = $2, lease_until = $3 WHERE id = $1`,
 }
 
-// ClaimDeliveries leases at most n deliveries that are due, dealt to their
-// receivers in turn, at most perOrigin of each over all nodes; and expires what
-// went stale.
-func (s *Store) ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin int) ([]webhooks.Work, error) {
+// ClaimDeliveries leases deliveries that are due, and expires what went stale.
+func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
 	var work []webhooks.Work
-	query := dueDeliveriesSQLite
-	if s.postgres != nil {
-		query = dueDeliveries
-	}
 	err := s.write(ctx, func(t *tx) error {
 		work = nil
-		due, err := collect(t, query, []any{now.UTC(), n, perOrigin}, scanDelivery)
+		due, err := t.due(c)
 		if err != nil || len(due) == 0 {
 			return err
 		}
 		var stale []webhooks.Settlement
 		var fresh []scheduler.Delivery
 		for _, d := range due {
-			if !d.ExpiresAt.IsZero() && !now.Before(d.ExpiresAt) {
+			if !d.ExpiresAt.IsZero() && !c.Now.Before(d.ExpiresAt) {
 				stale = append(stale, webhooks.Settlement{
 					Delivery: d, Verdict: webhooks.Verdict{State: scheduler.DeliveryExpired},
 				})
@@ -78,19 +83,42 @@ func (s *Store) ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin
 				fresh = append(fresh, d)
 			}
 		}
-		if err := t.settle(now, stale); err != nil {
+		if err := t.settle(c.Now, stale); err != nil {
 			return err
 		}
-		if err := t.lease(now, fresh); err != nil {
+		if err := t.lease(c.Now, fresh); err != nil {
 			return err
 		}
-		work, err = t.signed(now, fresh)
+		work, err = t.signed(c.Now, fresh)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return work, nil
+}
+
+// due locks and reads what a claim may have: of the receivers behind the one
+// where the last claim ended, and then of the others.
+func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
+	if c.After == (webhooks.Receiver{}) {
+		c.After = firstReceiver
+	}
+	query := dueDeliveriesSQLite
+	if t.postgres != nil {
+		query = dueDeliveries
+	}
+	between := func(after, upTo webhooks.Receiver, n int) ([]scheduler.Delivery, error) {
+		return collect(t, query, []any{
+			c.Now.UTC(), n, c.PerOrigin, string(after.Client), after.Origin, string(upTo.Client), upTo.Origin,
+		}, scanDelivery)
+	}
+	due, err := between(c.After, lastReceiver, c.Room)
+	if err != nil || len(due) >= c.Room || c.After == firstReceiver {
+		return due, err
+	}
+	rest, err := between(firstReceiver, c.After, c.Room-len(due))
+	return append(due, rest...), err
 }
 
 func scanDelivery(r *sql.Rows, d *scheduler.Delivery) error {

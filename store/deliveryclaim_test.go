@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,21 +48,30 @@ func TestOneReceiverDoesNotTakeAllSlots(t *testing.T) {
 	})
 }
 
-func TestFewSlotsAreDealtInTurn(t *testing.T) {
+func TestClaimsGoRoundTheReceivers(t *testing.T) {
 	each(t, 0, func(w *world) {
 		var events []scheduler.Event
 		for i := range 30 {
 			events = append(events, w.event(scheduler.TaskID(i+1), 1, fmt.Sprintf("https://r%d.example.com/", i/10)))
 		}
 		w.put(events...)
-		dealt := map[string]int{}
-		for _, wk := range w.lease(time.Now(), 6, 16) {
-			dealt[wk.Delivery.Origin]++
-		}
-		for i := range 3 {
-			if origin := fmt.Sprintf("https://r%d.example.com:443", i); dealt[origin] != 2 {
-				w.Errorf("dealt %v", dealt)
+		var turns []string
+		var last webhooks.Receiver
+		for range 4 {
+			work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 5, PerOrigin: 4, After: last})
+			must(w.T, err)
+			for _, wk := range work {
+				if d := wk.Delivery; last.Origin != d.Origin {
+					last = webhooks.Receiver{Client: d.ClientID, Origin: d.Origin}
+					turns = append(turns, d.Origin[len("https://"):len("https://r0")])
+				}
 			}
+		}
+		if want := []string{"r0", "r1", "r2", "r1"}; !slices.Equal(turns, want) {
+			w.Errorf("the receivers had their turns as %v, want %v", turns, want)
+		}
+		if work := w.lease(time.Now(), 50, 4); len(work) != 0 {
+			w.Errorf("every receiver has four in flight, and there are %d more", len(work))
 		}
 	})
 }
@@ -118,7 +128,7 @@ func TestClaimersNeverShareADelivery(t *testing.T) {
 		for range claimers {
 			wg.Go(func() {
 				for {
-					work, err := w.s.ClaimDeliveries(w.Context(), time.Now(), 20, 5)
+					work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 20, PerOrigin: 5})
 					if err != nil {
 						w.Error(err)
 						return

@@ -16,7 +16,7 @@ import (
 const (
 	// DefaultSlots is how many requests a node has in flight at most.
 	DefaultSlots = 256
-	// DefaultPerOrigin is how many of them go to one origin of one client, over
+	// DefaultPerOrigin is how many go to one origin of one client at most, over
 	// all nodes.
 	DefaultPerOrigin = 16
 	// Lease is how long a claimed delivery is left to whoever claimed it: longer
@@ -43,12 +43,25 @@ type Settlement struct {
 	Try      *Try // nil: it was cancelled, which costs no try
 }
 
+// Receiver is where the events of a client go that share an origin.
+type Receiver struct {
+	Client scheduler.ClientID
+	Origin string
+}
+
+// Claim asks for deliveries that are due.
+type Claim struct {
+	Now       time.Time
+	Room      int      // at most so many
+	PerOrigin int      // no receiver has more leased than these, over all nodes
+	After     Receiver // whose turn was last; the one behind it comes first
+}
+
 // Outbox keeps the deliveries. Its methods are called by one goroutine.
 type Outbox interface {
-	// ClaimDeliveries leases at most n deliveries that are due to the caller,
-	// dealt to their origins in turn, so that no origin has more than perOrigin
-	// leased over all nodes. What went stale is expired instead.
-	ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin int) ([]Work, error)
+	// ClaimDeliveries leases deliveries that are due to the caller, one receiver
+	// after the other. What went stale is expired instead.
+	ClaimDeliveries(ctx context.Context, c Claim) ([]Work, error)
 	// SettleDeliveries writes what became of claimed deliveries, with their
 	// tries, and lets go what waited for those that ended. One whose lease is
 	// another's by now is left alone.
@@ -155,6 +168,7 @@ type round struct {
 	workers  sync.WaitGroup
 	flying   int          // requests in flight
 	settled  []Settlement // what is to be written
+	last     Receiver     // whose turn was last
 }
 
 // claim fills the free slots. What is not written yet keeps its slot: without
@@ -165,7 +179,9 @@ func (r *round) claim(ctx context.Context) {
 		if free <= 0 {
 			return
 		}
-		work, err := r.o.Outbox.ClaimDeliveries(ctx, r.o.Now(), free, r.o.PerOrigin)
+		work, err := r.o.Outbox.ClaimDeliveries(ctx, Claim{
+			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, After: r.last,
+		})
 		if err != nil {
 			if ctx.Err() == nil {
 				r.o.Log.ErrorContext(ctx, "deliveries could not be claimed", "err", err)
@@ -174,6 +190,7 @@ func (r *round) claim(ctx context.Context) {
 		}
 		for _, w := range work {
 			r.flying++
+			r.last = Receiver{w.Delivery.ClientID, w.Delivery.Origin}
 			r.workers.Go(func() { r.done <- r.deliver(w) })
 		}
 		if len(work) < free {

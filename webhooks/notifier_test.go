@@ -270,7 +270,7 @@ func TestAStopLetsShortRequestsEndAndCancelsTheRest(t *testing.T) {
 		if len(tried) != 1 || tried[scheduler.DeliveryDelivered] != 1 {
 			r.Errorf("tries %v", tried)
 		}
-		work, err := r.s.ClaimDeliveries(r.Context(), time.Now(), 10, 10)
+		work, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: time.Now(), Room: 10, PerOrigin: 10})
 		if err != nil || len(work) != 1 || work[0].Delivery.Tries != 0 || work[0].Delivery.URL != hook {
 			r.Errorf("a cancelled request: %+v, %v", work, err)
 		}
@@ -335,8 +335,8 @@ func TestADatabaseThatIsAwayCostsNoDuplicates(t *testing.T) {
 // unsigned is an outbox of a client whose secrets cannot be read.
 type unsigned struct{ webhooks.Outbox }
 
-func (u unsigned) ClaimDeliveries(ctx context.Context, now time.Time, n, perOrigin int) ([]webhooks.Work, error) {
-	work, err := u.Outbox.ClaimDeliveries(ctx, now, n, perOrigin)
+func (u unsigned) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
+	work, err := u.Outbox.ClaimDeliveries(ctx, c)
 	for i := range work {
 		work[i].Secrets = nil
 	}

@@ -237,7 +237,7 @@ func (r *rig) left() int {
 	if _, err := r.s.SweepDeliveries(r.Context(), far); err != nil {
 		r.Fatal(err)
 	}
-	work, err := r.s.ClaimDeliveries(r.Context(), far, 10000, 10000)
+	work, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: far, Room: 10000, PerOrigin: 10000})
 	if err != nil {
 		r.Fatal(err)
 	}
