@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +12,7 @@ import (
 )
 
 // migrateCommand runs `migrate up` and `migrate status`.
-func migrateCommand(args []string, signals <-chan os.Signal, stdout io.Writer) error {
+func migrateCommand(args []string, signals <-chan os.Signal, stdout io.Writer) (err error) {
 	if len(args) == 0 || args[0] != "up" && args[0] != "status" {
 		return usageError("migrate needs up or status")
 	}
@@ -26,7 +27,7 @@ func migrateCommand(args []string, signals <-chan os.Signal, stdout io.Writer) e
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if args[0] == "up" {
 		if err := db.Migrate(ctx); err != nil {
 			return err
