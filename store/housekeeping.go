@@ -33,8 +33,8 @@ var overdueTasks = statement{
 }
 
 // Tidy ends tasks past their deadline, also in queues where nothing starts,
-// and forgets expired tokens and aged external ids. It returns the transitions
-// it wrote.
+// cancels what waits in deleted queues, and forgets expired tokens and aged
+// external ids. It returns the transitions it wrote.
 func (s *Store) Tidy(ctx context.Context, now time.Time) ([]scheduler.Transition, error) {
 	var all []scheduler.Transition
 	for {
@@ -44,6 +44,16 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) ([]scheduler.Transition
 			return all, err
 		}
 		if len(dropped) == 0 {
+			break
+		}
+	}
+	for {
+		cancelled, err := s.emptyDeleted(ctx, now)
+		all = append(all, cancelled...)
+		if err != nil {
+			return all, err
+		}
+		if len(cancelled) == 0 {
 			break
 		}
 	}

@@ -132,57 +132,57 @@ func (s *Store) DeleteQueue(ctx context.Context, client scheduler.ClientID, id s
 	if err != nil {
 		return err
 	}
-	_, err = s.empty(ctx, id, now)
-	return err
+	for {
+		if trs, err := s.cancelWaiting(ctx, id, now); err != nil || len(trs) < cancelBatch {
+			return err
+		}
+	}
 }
 
-// EmptyDeleted cancels what waits in deleted queues and returns how many tasks
-// it was: what a deletion that was cut short left, and what a call that was up
-// then has sent back to wait since.
-func (s *Store) EmptyDeleted(ctx context.Context, now time.Time) (int, error) {
+const deletedQueues = `SELECT q.id FROM queues q WHERE q.deleted_at IS NOT NULL
+	AND EXISTS (SELECT 1 FROM tasks WHERE queue_id = q.id AND ready_at IS NOT NULL) ORDER BY q.id LIMIT 1000`
+
+// emptyDeleted cancels a batch of what waits in deleted queues: what a
+// deletion that was cut short left, and what a call that was up then has sent
+// back to wait since. It returns the transitions it wrote.
+func (s *Store) emptyDeleted(ctx context.Context, now time.Time) ([]scheduler.Transition, error) {
 	var ids []scheduler.QueueID
-	err := s.reads.WithContext(ctx).Model(&scheduler.Queue{}).Where("deleted_at IS NOT NULL").
-		Where("EXISTS (SELECT 1 FROM tasks WHERE queue_id = queues.id AND ready_at IS NOT NULL)").
-		Order("id").Limit(cancelBatch).Pluck("id", &ids).Error
-	total := 0
-	for _, id := range ids {
-		if err != nil {
-			break
-		}
-		var n int
-		n, err = s.empty(ctx, id, now)
-		total += n
+	if err := s.reads.WithContext(ctx).Raw(deletedQueues).Scan(&ids).Error; err != nil {
+		return nil, err
 	}
-	return total, err
+	var all []scheduler.Transition
+	for _, id := range ids {
+		trs, err := s.cancelWaiting(ctx, id, now)
+		all = append(all, trs...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
-// empty cancels what waits in a deleted queue, a batch a transaction.
-func (s *Store) empty(ctx context.Context, id scheduler.QueueID, now time.Time) (int, error) {
-	for total := 0; ; {
-		n := 0
-		err := s.write(ctx, func(t *tx) error {
-			locked, err := t.lockQueues([]scheduler.QueueID{id})
-			if err != nil || len(locked) == 0 {
-				return err
-			}
-			var waiting []scheduler.Task
-			err = t.db.Where("queue_id = ? AND ready_at IS NOT NULL", id).Order("ready_at, id").Limit(cancelBatch).Find(&waiting).Error
-			if err != nil {
-				return err
-			}
-			trs := make([]scheduler.Transition, len(waiting))
-			for i, task := range waiting {
-				trs[i], _ = task.Cancel(now)
-			}
-			n = len(trs)
-			if _, err := t.apply(locked, trs); err != nil {
-				return err
-			}
-			return t.saveRuntimes(locked)
-		})
-		total += n
-		if err != nil || n < cancelBatch {
-			return total, err
+// cancelWaiting cancels a batch of what waits in a deleted queue.
+func (s *Store) cancelWaiting(ctx context.Context, id scheduler.QueueID, now time.Time) ([]scheduler.Transition, error) {
+	var trs []scheduler.Transition
+	err := s.write(ctx, func(t *tx) error {
+		trs = nil
+		locked, err := t.lockQueues([]scheduler.QueueID{id})
+		if err != nil || len(locked) == 0 {
+			return err
 		}
-	}
+		var waiting []scheduler.Task
+		err = t.db.Where("queue_id = ? AND ready_at IS NOT NULL", id).Order("ready_at, id").Limit(cancelBatch).Find(&waiting).Error
+		if err != nil {
+			return err
+		}
+		for _, task := range waiting {
+			tr, _ := task.Cancel(now)
+			trs = append(trs, tr)
+		}
+		if _, err := t.apply(locked, trs); err != nil {
+			return err
+		}
+		return t.saveRuntimes(locked)
+	})
+	return trs, err
 }
