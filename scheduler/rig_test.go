@@ -2,7 +2,9 @@ package scheduler_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,6 +58,13 @@ func (o *observed) Wrote(tr scheduler.Transition) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.trs = append(o.trs, tr)
+}
+
+// latest is how late the start was that was most so.
+func (o *observed) latest() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Max(o.late)
 }
 
 // steps returns the steps of a task that were written.
@@ -228,7 +237,7 @@ func ring(d time.Duration) func(context.Context, scheduler.Call, func(time.Time)
 			return outcome(scheduler.UserBusy)
 		case <-ctx.Done():
 			o := outcome(scheduler.Cancelled)
-			if cut, ok := context.Cause(ctx).(scheduler.CutError); ok {
+			if cut, ok := errors.AsType[scheduler.CutError](context.Cause(ctx)); ok {
 				o.Cut = cut.Cut
 			}
 			return o
