@@ -175,7 +175,7 @@ func (r *Recorder) write(ctx context.Context, batch []entry) bool {
 // tell says what became of a batch; a nil taken means that nothing was.
 func (r *Recorder) tell(batch []entry, trs []Transition, taken []bool) {
 	for i, e := range batch {
-		if taken != nil && taken[i] {
+		if i < len(taken) && taken[i] {
 			r.o.Observer.Wrote(trs[i])
 		}
 		if e.written != nil {
