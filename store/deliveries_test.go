@@ -186,6 +186,19 @@ func TestAnEndLetsTheNextOneGo(t *testing.T) {
 	})
 }
 
+func TestAnEndLetsGoWhatWaitsForItAlone(t *testing.T) {
+	each(t, 0, func(w *world) {
+		w.put(w.event(1, 1, hookA), w.event(1, 2, hookB), w.event(1, 3, hookB), w.event(1, 4, hookA))
+		at := time.Now()
+		for _, work := range w.lease(at, 10, 10) {
+			if work.Delivery.Sequence == 2 {
+				w.end(at, work, delivered)
+			}
+		}
+		w.wantStates("when the one to the second receiver has ended", "1/1 ready", "1/2 delivered", "1/3 ready", "1/4 held")
+	})
+}
+
 func TestNoEventWaitsLongerThanAMinute(t *testing.T) {
 	each(t, 0, func(w *world) {
 		at := time.Now()

@@ -249,6 +249,26 @@ func TestSlotsAreTheLimitOfRequestsInFlight(t *testing.T) {
 	})
 }
 
+func TestReceiversTakeTurns(t *testing.T) {
+	virtual(t, func(r *rig) {
+		r.o.Slots, r.o.PerOrigin = 4, 4
+		r.net.answer = func(*http.Request, post) (int, http.Header) {
+			<-time.After(100 * time.Millisecond)
+			return http.StatusOK, nil
+		}
+		r.owe(slices.Repeat([]string{"https://a.example.com/"}, 100)...)
+		r.owe(slices.Repeat([]string{"https://b.example.com/"}, 4)...)
+		r.during(time.Second)
+		got := map[string]int{}
+		for _, p := range r.net.arrived() {
+			got[p.Host]++
+		}
+		if got["b.example.com"] != 4 || got["a.example.com"] < 20 {
+			r.Errorf("requests %v", got)
+		}
+	})
+}
+
 func TestAStopLetsShortRequestsEndAndCancelsTheRest(t *testing.T) {
 	virtual(t, func(r *rig) {
 		r.net.answer = func(req *http.Request, p post) (int, http.Header) {
