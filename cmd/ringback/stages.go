@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"ringback/api"
@@ -124,25 +125,31 @@ func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, observed
 // drain waits for the calls under way until the grace is over or a second
 // signal comes, then ends them.
 func drain(grace time.Duration, dispatcher *scheduler.Dispatcher, signals <-chan os.Signal, log *slog.Logger) {
-	ctx, over := context.WithTimeout(context.Background(), grace)
+	if drainFor(grace, dispatcher, signals) {
+		return
+	}
+	log.Info(fmt.Sprintf("hanging up %d calls", dispatcher.InProgress()))
+	dispatcher.Cut(scheduler.CutShutdown)
+	if !drainFor(cutEnd, dispatcher, nil) {
+		log.Error("calls did not end when they were hung up: they will be recorded as lost")
+	}
+}
+
+// drainFor reports whether the calls under way end within a limit, and before
+// a signal comes.
+func drainFor(limit time.Duration, dispatcher *scheduler.Dispatcher, signals <-chan os.Signal) bool {
+	ctx, over := context.WithTimeout(context.Background(), limit)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer over()
-	go func() {
+	watch.Go(func() {
 		select {
 		case <-signals:
 			over()
 		case <-ctx.Done():
 		}
-	}()
-	if dispatcher.Drain(ctx) {
-		return
-	}
-	log.Info(fmt.Sprintf("hanging up %d calls", dispatcher.InProgress()))
-	dispatcher.Cut(scheduler.CutShutdown)
-	ctx, cancel := context.WithTimeout(context.Background(), cutEnd)
-	defer cancel()
-	if !dispatcher.Drain(ctx) {
-		log.Error("calls did not end when they were hung up: they will be recorded as lost")
-	}
+	})
+	return dispatcher.Drain(ctx)
 }
 
 // within reports whether wait returns within a limit.
