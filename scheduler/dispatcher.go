@@ -35,7 +35,13 @@ type Tasks interface {
 	Claim(ctx context.Context, owner Owner, now time.Time, room int) (Claimed, error)
 	// Oversee returns the owner's executed tasks that are to be cancelled, and
 	// those whose call is not under way.
-	Oversee(ctx context.Context, owner Owner, underWay []CallID) ([]Task, error)
+	Oversee(ctx context.Context, owner Owner, underWay []CallID) ([]Odd, error)
+}
+
+// Odd is an executed task that its owner should look at.
+type Odd struct {
+	Task      Task
+	StartedBy string // the node that started its attempt
 }
 
 // Dialer places calls.
@@ -176,7 +182,7 @@ func (d *Dispatcher) look(ctx context.Context) (int, time.Time) {
 			return total, time.Time{}
 		}
 		total += len(claimed.Started)
-		if len(claimed.Started) == 0 || claimed.Next.IsZero() || claimed.Next.After(d.o.Now()) {
+		if len(claimed.Started)+len(claimed.Dropped) == 0 || claimed.Next.IsZero() || claimed.Next.After(d.o.Now()) {
 			return total, claimed.Next
 		}
 	}
@@ -247,6 +253,13 @@ func (d *Dispatcher) done(id CallID) {
 	d.Wake()
 }
 
+func (d *Dispatcher) has(id CallID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.calls[id]
+	return ok
+}
+
 func (d *Dispatcher) bridged(id CallID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -267,10 +280,16 @@ func (d *Dispatcher) overseeCalls(ctx context.Context) {
 		return
 	}
 	now := d.o.Now()
-	for _, task := range odd {
+	for _, o := range odd {
+		task := o.Task
 		switch {
-		case d.cut(task.CallID, CutAPI):
-		case now.Sub(task.UpdatedAt) > d.o.Stray && d.o.Lease.Valid():
+		case task.CancelRequested && d.cut(task.CallID, CutAPI), d.has(task.CallID):
+		case now.Sub(task.UpdatedAt) <= d.o.Stray || !d.o.Lease.Valid():
+		case o.StartedBy != task.Node:
+			// Taken over, and nobody was told: the answer was lost. It was dialled.
+			d.o.Log.Warn("a task taken over was not lost yet", "task", task.ID, "call", task.CallID)
+			d.settle(task.CallID, task.Lose(now))
+		default:
 			d.o.Log.Warn("release a task that was started and not dialled", "task", task.ID, "call", task.CallID)
 			d.settle(task.CallID, task.Release(now))
 		}

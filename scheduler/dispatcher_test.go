@@ -133,6 +133,49 @@ func TestAStartThatNobodyKnowsOfIsReleased(t *testing.T) {
 	})
 }
 
+// What was taken over may have been dialled: it is lost, also when the answer to
+// the take-over was.
+func TestATakeOverThatNobodyWasToldOfIsLost(t *testing.T) {
+	inRig(t, rigOptions{dial: talk(time.Second)}, func(r *rig) {
+		r.s.OnTasks(func() {})
+		id := r.add(1, 1, time.Millisecond)[0].ID
+		gone, _, _, err := r.s.Join(r.Context(), "n2", r.clock.Now(), time.Millisecond)
+		if err != nil {
+			r.Fatal(err)
+		}
+		at := r.clock.Now().Add(time.Millisecond)
+		if _, err := r.s.Claim(r.Context(), gone, at, 1); err != nil {
+			r.Fatal(err)
+		}
+		if _, err := r.s.TakeOver(r.Context(), r.lease.Owner(), at); err != nil {
+			r.Fatal(err)
+		}
+		pass(20 * time.Second)
+		if got := r.task(id); got.Comment != scheduler.CommentLost || got.Attempts != 1 || r.running() != 0 {
+			r.Errorf("the task is %s %q after %d attempts, running %d", got.Status, got.Comment, got.Attempts, r.running())
+		}
+	})
+}
+
+// A look goes on while there is something to end, not only to start.
+func TestExpiredTasksInAFullQueueEndAtOnce(t *testing.T) {
+	inRig(t, rigOptions{dial: talk(time.Hour), limit: 1}, func(r *rig) {
+		r.add(1, 1, 0)
+		pass(time.Second)
+		doomed := r.addUntil(200, time.Minute, 2*time.Minute)
+		pass(2 * time.Minute)
+		if _, err := r.s.UpdateQueue(r.Context(), r.cl.ID, r.queue.ID, func(q *scheduler.Queue) error { q.Limit = 2; return nil }); err != nil {
+			r.Fatal(err)
+		}
+		pass(time.Millisecond)
+		for _, task := range doomed {
+			if got := r.task(task.ID); got.Comment != scheduler.CommentExpired {
+				r.Fatalf("task %d is %s %q", task.ID, got.Status, got.Comment)
+			}
+		}
+	})
+}
+
 func TestAStopReleasesWhatNobodyAnswered(t *testing.T) {
 	inRig(t, rigOptions{dial: ring(time.Hour)}, func(r *rig) {
 		id := r.add(1, 1, 0)[0].ID

@@ -167,13 +167,29 @@ func newRig(t *testing.T, o rigOptions) *rig {
 // add posts n tasks that are due in a while, each with tries.
 func (r *rig) add(n, tries int, due time.Duration) []scheduler.Task {
 	r.Helper()
+	return r.post(n, func(now time.Time, t *scheduler.Task) {
+		t.TryCount, t.StartAt, t.ReadyAt = tries, now.Add(due), now.Add(due)
+	})
+}
+
+// addUntil posts n tasks that are due in a while and have a deadline.
+func (r *rig) addUntil(n int, due, deadline time.Duration) []scheduler.Task {
+	r.Helper()
+	return r.post(n, func(now time.Time, t *scheduler.Task) {
+		t.StartAt, t.ReadyAt, t.Deadline = now.Add(due), now.Add(due), now.Add(deadline)
+	})
+}
+
+func (r *rig) post(n int, ask func(now time.Time, t *scheduler.Task)) []scheduler.Task {
+	r.Helper()
 	now := r.clock.Now()
 	tasks := make([]scheduler.Task, n)
 	for i := range tasks {
 		tasks[i] = scheduler.Task{
-			ExtensionID: r.ext.ID, ANumber: "101", BNumber: "102", TryCount: tries, TryPause: 60,
-			StartAt: now.Add(due), ReadyAt: now.Add(due), Status: scheduler.Scheduled, CreatedAt: now, UpdatedAt: now,
+			ExtensionID: r.ext.ID, ANumber: "101", BNumber: "102", TryCount: 1, TryPause: 60,
+			Status: scheduler.Scheduled, CreatedAt: now, UpdatedAt: now,
 		}
+		ask(now, &tasks[i])
 	}
 	added, err := r.s.AddTasks(r.Context(), r.cl.ID, r.queue.ID, tasks)
 	if err != nil {

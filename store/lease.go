@@ -39,10 +39,10 @@ const (
 
 	readExecuted = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed' ORDER BY t.id`
 
-	readOdd = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed'
+	readOdd = `SELECT ` + taskColumns + `, a.node FROM tasks t JOIN attempts a ON a.call_id = t.call_id WHERE t.node = $1 AND t.status = 'executed'
 		AND (t.cancel_requested OR t.call_id <> ALL ($2::text[])) ORDER BY t.id`
 
-	readOddSQLite = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed'
+	readOddSQLite = `SELECT ` + taskColumns + `, a.node FROM tasks t JOIN attempts a ON a.call_id = t.call_id WHERE t.node = $1 AND t.status = 'executed'
 		AND (t.cancel_requested OR t.call_id NOT IN (SELECT value FROM json_each($2))) ORDER BY t.id`
 )
 
@@ -170,7 +170,7 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 // Oversee returns the owner's executed tasks that it should look at: those
 // that are to be cancelled, and those whose call is not among the calls under
 // way.
-func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []scheduler.CallID) ([]scheduler.Task, error) {
+func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []scheduler.CallID) ([]scheduler.Odd, error) {
 	ids := make([]string, len(underWay))
 	for i, id := range underWay {
 		ids[i] = string(id)
@@ -184,5 +184,7 @@ func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []s
 		query, known = readOddSQLite, string(text)
 	}
 	t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
-	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
+	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, o *scheduler.Odd) error {
+		return scanTask(r, &o.Task, &o.StartedBy)
+	})
 }
