@@ -414,7 +414,7 @@ func TestDelivery(t *testing.T) {
 		r.finish(started...)
 		select {
 		case <-all:
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Error("not all arrived")
 		}
 		stop()
