@@ -55,7 +55,11 @@ func demoCommand(args []string, signals <-chan os.Signal, stdout, stderr io.Writ
 			return fmt.Errorf("demo: %w", err)
 		}
 		if creds.ClientID == "" {
-			if err := populate(ctx, creds); err != nil {
+			err := populate(ctx, creds)
+			if ctx.Err() != nil {
+				return nil // stopped meanwhile; the next start makes it up anew
+			}
+			if err != nil {
 				return fmt.Errorf("demo: make up an account: %w", err)
 			}
 		}

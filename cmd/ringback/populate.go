@@ -126,10 +126,11 @@ var stories = []story{
 
 // The made-up day: some tasks at once, the others over the hours.
 const (
-	dayTasks = 72
-	daySoon  = 12               // of them in the first minutes
-	soonStep = 10 * time.Second // between those
-	dayStep  = 20 * time.Minute // between the others
+	dayTasks  = 72
+	dayBegins = 3 * time.Second  // so that what there is was read before
+	daySoon   = 12               // of them in the first minutes
+	soonStep  = 10 * time.Second // between those
+	dayStep   = 20 * time.Minute // between the others
 )
 
 // day makes queues and fills them; it returns the first queue.
@@ -143,7 +144,7 @@ func (p *populator) day(client, receiver string, extension int64) int64 {
 	tasks := make([][]map[string]any, len(queues))
 	for i := range dayTasks {
 		s := stories[i%len(stories)]
-		start := time.Duration(i) * soonStep
+		start := dayBegins + time.Duration(i)*soonStep
 		if i >= daySoon {
 			start = time.Duration(i-daySoon+1) * dayStep
 		}

@@ -79,7 +79,10 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	observed.gauge("ringback_calls_in_progress", "Calls under way on this node, results not yet written included.", dispatcher.InProgress)
 
 	left, err := node.Join(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // asked to stop while another process held the name
+	case err != nil:
 		return fmt.Errorf("join as node %s: %w", cfg.Node, err)
 	}
 
@@ -129,11 +132,9 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	if !within(resultsEnd, writer.Wait) {
 		log.Error("results could not be written in time: their calls will be recorded as lost")
 	}
-	if e := node.Leave(context.WithoutCancel(ctx)); e != nil && !errors.Is(e, scheduler.ErrFenced) {
-		log.Warn("the lease could not be given back: it runs out by itself", "err", e)
-	}
 	finished()
 	writer.Wait()
 	finishers.Wait()
+	leave(node, log)
 	return err
 }

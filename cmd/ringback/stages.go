@@ -152,6 +152,15 @@ func drainFor(limit time.Duration, dispatcher *scheduler.Dispatcher, signals <-c
 	return dispatcher.Drain(ctx)
 }
 
+// leave gives the lease back, so that nobody waits for it to run out.
+func leave(node *scheduler.Node, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), store.StatementTimeout)
+	defer cancel()
+	if err := node.Leave(ctx); err != nil && !errors.Is(err, scheduler.ErrFenced) {
+		log.Warn("the lease could not be given back: it runs out by itself", "err", err)
+	}
+}
+
 // within reports whether wait returns within a limit.
 func within(limit time.Duration, wait func()) bool {
 	done := make(chan struct{})
