@@ -2,11 +2,13 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"ringback/scheduler"
@@ -133,6 +135,13 @@ func TestTooLarge(t *testing.T) {
 				r.send(req).refused(413, "too_large")
 			})
 		}
+		t.Run("nothing is read of a body that says it is too large", func(t *testing.T) {
+			r.t = t
+			req := httptest.NewRequestWithContext(t.Context(), "POST", queue+"/tasks/", iotest.ErrReader(errors.New("it is read")))
+			req.ContentLength = 40 << 20
+			req.Header.Set("Authorization", "Bearer "+r.a.token)
+			r.send(req).refused(413, "too_large")
+		})
 		t.Run("more faults than are told", func(t *testing.T) {
 			r.t = t
 			body := `{"tasks":[{}` + strings.Repeat(",{}", 5000) + `]}`

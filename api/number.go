@@ -75,9 +75,6 @@ func newPlan(m *phonenumbers.PhoneMetadata) plan {
 			p.lengths |= 1 << n
 		}
 	}
-	for _, n := range general.GetPossibleLengthLocalOnly() {
-		p.lengths &^= 1 << n
-	}
 	switch prefix := m.GetNationalPrefixForParsing(); {
 	case strings.Trim(prefix, "0123456789") == "":
 		p.prefix = prefix

@@ -53,11 +53,10 @@ func (v *vault) hash(ctx context.Context, secret string) (string, error) {
 // check reports whether secret is what hash was made of. Without a hash it
 // takes as long, and says no.
 func (v *vault) check(secret, hash string) bool {
-	known := hash != ""
-	if !known {
+	if hash == "" {
 		hash = v.dummy
 	}
-	return matches(secret, hash) && known
+	return matches(secret, hash)
 }
 
 func (v *vault) enter(ctx context.Context) error {

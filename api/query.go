@@ -39,7 +39,7 @@ func newQuery(c echo.Context) *query {
 		q.faults.Add("Query", "is not a list of parameters")
 	}
 	for name, values := range q.values {
-		if !storable(name) || slices.ContainsFunc(values, func(v string) bool { return !storable(v) }) {
+		if slices.ContainsFunc(values, func(v string) bool { return !storable(v) }) {
 			q.fault(name, "must be UTF-8 without NUL characters")
 			delete(q.values, name)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/scheduler"
@@ -232,6 +233,7 @@ func TestCallHistory(t *testing.T) {
 			t.Errorf("told as %v and as %v", call, calls[0])
 		}
 		task := r.do("GET", queue+"/tasks/", r.a.token, "").objects()[0]
+		r.do("PUT", queue+"/task/"+jsonNumber(task["id"].(float64)), r.a.token, `{"name":"x"}`).refused(409, "conflict")
 		for field, want := range map[string]any{
 			"call_uuid": id, "flow": "out", "start_time_gmt": nil, "bridged_time_gmt": nil, "duration": 1.0, "bridged_duration": nil,
 			"from_username": "101", "to_username": "102", "extension_id": float64(r.a.extension.ID), "client_owner_id": string(r.a.client.ID),
@@ -305,6 +307,20 @@ func (b broken) Queues(context.Context, scheduler.ClientID, scheduler.Page) (sch
 		panic("password=hunter2")
 	}
 	return scheduler.List[scheduler.Queue]{}, errors.New("connect to 10.1.2.3: password=hunter2")
+}
+
+// TestProblemOf: an error of our own tells nothing, whatever it says.
+func TestProblemOf(t *testing.T) {
+	for claim, err := range map[string]error{
+		"an error without a kind":     errors.New("password=hunter2"),
+		"an internal one":             scheduler.Errorf(scheduler.Internal, "password=hunter2"),
+		"a problem of ours":           &problem{code: 503, status: "hunter2", message: "hunter2", faults: []scheduler.Fault{{Message: "hunter2"}}},
+		"an error of the framework's": echo.NewHTTPError(500, "hunter2"),
+	} {
+		if p := problemOf(err); p.code < 500 || strings.Contains(fmt.Sprint(*p), "hunter2") {
+			t.Errorf("%s tells %+v", claim, p)
+		}
+	}
 }
 
 func TestInternalErrors(t *testing.T) {

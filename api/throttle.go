@@ -50,18 +50,8 @@ func (t *throttle) wait(identity, address string) time.Duration {
 	return max(block-t.now().Sub(f.last), 0)
 }
 
-// failed counts a failure and waits a little, longer each time.
-func (t *throttle) failed(ctx context.Context, identity, address string) {
-	slow := time.NewTimer(time.Duration(t.count(identity, address)) * slowStep)
-	defer slow.Stop()
-	select {
-	case <-slow.C:
-	case <-ctx.Done():
-	}
-}
-
-// count returns the failures of the pair, at most freeFailures.
-func (t *throttle) count(identity, address string) int {
+// failed counts a failure and returns how long its answer waits.
+func (t *throttle) failed(identity, address string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
@@ -75,7 +65,17 @@ func (t *throttle) count(identity, address string) int {
 	}
 	f.n, f.last = f.n+1, now
 	t.pairs[pair] = f
-	return min(f.n, freeFailures)
+	return time.Duration(min(f.n, freeFailures)) * slowStep
+}
+
+// pause waits for d, or until nobody waits for the answer.
+func pause(ctx context.Context, d time.Duration) {
+	slow := time.NewTimer(d)
+	defer slow.Stop()
+	select {
+	case <-slow.C:
+	case <-ctx.Done():
+	}
 }
 
 // forget makes room for a tenth: what is old goes, and if that is not enough,

@@ -202,17 +202,20 @@ func (t tokens) verify(c echo.Context, identity string, secrets []string, refuse
 	if err := t.vault.enter(ctx); err != nil {
 		return err
 	}
-	ok := false
+	ok, slow := false, time.Duration(0)
 	err = t.heard(identity, address) // others may have failed meanwhile
 	for i := 0; i < len(secrets) && err == nil && !ok; i++ {
 		ok = t.vault.check(secrets[i], hash)
+	}
+	if err == nil && !ok {
+		slow = t.throttle.failed(identity, address)
 	}
 	t.vault.leave()
 	switch {
 	case err != nil:
 		return err
 	case !ok:
-		t.throttle.failed(ctx, identity, address)
+		pause(ctx, slow)
 		return refused
 	}
 	t.throttle.passed(identity, address)

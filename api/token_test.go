@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,7 +166,7 @@ func TestThrottle(t *testing.T) {
 		throttle := newThrottle(time.Now)
 		fail := func(identity, address string) time.Duration {
 			began := time.Now()
-			throttle.failed(t.Context(), identity, address)
+			pause(t.Context(), throttle.failed(identity, address))
 			return time.Since(began)
 		}
 		for i := 1; i <= freeFailures; i++ {
@@ -175,7 +177,7 @@ func TestThrottle(t *testing.T) {
 				t.Fatalf("failure %d took %v", i, took)
 			}
 		}
-		if wait := throttle.wait("a", "1"); wait != time.Second-freeFailures*slowStep {
+		if wait := throttle.wait("a", "1"); wait != time.Second-freeFailures*slowStep { // from the failure, not from its answer
 			t.Errorf("refused for %v", wait)
 		}
 		for _, pair := range [][2]string{{"a", "2"}, {"b", "1"}} {
@@ -200,7 +202,7 @@ func TestThrottleForgets(t *testing.T) {
 	now := time.Now()
 	throttle := newThrottle(func() time.Time { return now })
 	for i := range 2 * maxThrottled {
-		throttle.count("a", string(rune(i)))
+		throttle.failed("a", string(rune(i)))
 	}
 	if len(throttle.pairs) > maxThrottled {
 		t.Errorf("remembers %d pairs", len(throttle.pairs))
@@ -227,6 +229,27 @@ func TestTooManyFailures(t *testing.T) {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.RemoteAddr = "192.0.2.77:1"
 		r.send(req).want(http.StatusOK)
+	})
+}
+
+// TestFailuresAtOnce: many at once are not heard more often than one by one,
+// but for those that are looked at already.
+func TestFailuresAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		wrong := url.Values{"grant_type": {"password"}, "username": {adminName}, "password": {"wrong"}}
+		var heard atomic.Int64
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				if r.post("/oauth/token", wrong, "", "").code == http.StatusBadRequest {
+					heard.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if n := heard.Load(); n < freeFailures || n > freeFailures+1 {
+			t.Errorf("%d were heard", n)
+		}
 	})
 }
 
