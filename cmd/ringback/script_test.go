@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ringback/store/storetest"
 )
 
 // TestScripts runs the conversations of testdata/script with the real program.
@@ -31,6 +33,7 @@ import (
 //	measures TEXT            waits until /metrics has this in it
 //	legs NAME ROLE:RESULT …  the latest call of the task has these legs
 func TestScripts(t *testing.T) {
+	postgres := storetest.PostgresURL(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -39,6 +42,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(b.close)
 			env.Values[benchKey{}] = b
 			env.Setenv("RECEIVER", b.receiver.URL)
+			env.Setenv("POSTGRES", postgres) // for one script: it is one database
 			env.Setenv("NEXTYEAR", strconv.Itoa(time.Now().UTC().Year()+1))
 			return nil
 		},
