@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -135,7 +136,7 @@ func (t *tx) each(st statement, b batch) (found []bool, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer prepared.Close()
+	defer func() { err = errors.Join(err, prepared.Close()) }()
 	found = make([]bool, b.n)
 	for i := range found {
 		res, err := prepared.ExecContext(t.ctx, b.row(i)...)
@@ -170,7 +171,7 @@ func collect[T any](t *tx, query string, args []any, scan func(*sql.Rows, *T) er
 
 // gather returns the rows of a query that is asked for each row of a batch: by
 // one statement on PostgreSQL, by one for each on SQLite.
-func gather[T any](t *tx, st statement, b batch, scan func(*sql.Rows, *T) error) ([]T, error) {
+func gather[T any](t *tx, st statement, b batch, scan func(*sql.Rows, *T) error) (all []T, err error) {
 	if t.postgres != nil {
 		return collect(t, st.postgres, b.arrays(), scan)
 	}
@@ -178,8 +179,7 @@ func gather[T any](t *tx, st statement, b batch, scan func(*sql.Rows, *T) error)
 	if err != nil {
 		return nil, err
 	}
-	defer prepared.Close()
-	var all []T
+	defer func() { err = errors.Join(err, prepared.Close()) }()
 	for i := range b.n {
 		rows, err := prepared.QueryContext(t.ctx, b.row(i)...)
 		if err != nil {

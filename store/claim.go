@@ -13,24 +13,34 @@ import (
 // beside it.
 const queuesAClaim = 64
 
-// The due tasks at the head of a queue, with what calls them. The LATERAL walks
-// tasks_ready of each queue in order and stops at its limit.
+// The due tasks at the head of a queue, narrow: most of what is looked at does
+// not start. The LATERAL walks tasks_ready of each queue in order and stops at
+// its limit.
 var readHeads = statement{
-	postgres: `SELECT ` + taskColumns + `, e.blocked OR e.deleted_at IS NOT NULL, e.caller_id_name, e.ani
+	postgres: `SELECT t.queue_id, t.id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
 	FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS u(queue_id, n, now)
-	CROSS JOIN LATERAL (SELECT * FROM tasks WHERE queue_id = u.queue_id AND ready_at <= u.now
-		ORDER BY ready_at, id LIMIT u.n) t
+	CROSS JOIN LATERAL (SELECT queue_id, id, ready_at, deadline, extension_id FROM tasks
+		WHERE queue_id = u.queue_id AND ready_at <= u.now ORDER BY ready_at, id LIMIT u.n) t
 	JOIN extensions e ON e.id = t.extension_id
 	ORDER BY t.queue_id, t.ready_at, t.id`,
-	sqlite: `SELECT ` + taskColumns + `, e.blocked OR e.deleted_at IS NOT NULL, e.caller_id_name, e.ani
+	sqlite: `SELECT t.queue_id, t.id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
 	FROM tasks t JOIN extensions e ON e.id = t.extension_id
 	WHERE t.queue_id = $1 AND t.ready_at <= $3 ORDER BY t.ready_at, t.id LIMIT $2`,
 }
 
+// What admission decided about, whole, with what calls it.
+var readDecided = statement{
+	postgres: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani
+	FROM unnest($1::bigint[], $2::bigint[]) AS u(queue_id, id)
+	JOIN tasks t ON t.queue_id = u.queue_id AND t.id = u.id JOIN extensions e ON e.id = t.extension_id`,
+	sqlite: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani
+	FROM tasks t JOIN extensions e ON e.id = t.extension_id WHERE t.queue_id = $1 AND t.id = $2`,
+}
+
 const nextWake = `SELECT wake_at FROM queue_runtime WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`
 
-// head is a due task and the extension it calls for.
-type head struct {
+// decided is a task that starts or ends, and the extension it calls for.
+type decided struct {
 	task scheduler.Task
 	ext  scheduler.Extension
 }
@@ -64,37 +74,28 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 
 // start plans the locked queues and writes what was decided.
 func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner scheduler.Owner, now time.Time, room int) error {
-	heads, err := t.readHeads(locked, now, room)
+	ready, err := t.readHeads(locked, now, room)
 	if err != nil {
 		return err
 	}
-	ready := make([]scheduler.Ready, len(locked))
-	for i, l := range locked {
-		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime}
-		for _, h := range heads[l.queue.ID] {
-			ready[i].Head = append(ready[i].Head, scheduler.Head{
-				Task: h.task.ID, Due: h.task.ReadyAt, Deadline: h.task.Deadline, Blocked: h.ext.Blocked,
-			})
-		}
-	}
-	byID := map[scheduler.TaskID]head{}
-	for _, queue := range heads {
-		for _, h := range queue {
-			byID[h.task.ID] = h
-		}
+	verdicts := scheduler.Plan(ready, room, now)
+	tasks, err := t.readDecided(verdicts)
+	if err != nil {
+		return err
 	}
 	var trs []scheduler.Transition
-	for i, v := range scheduler.Plan(ready, room, now) {
+	for i, v := range verdicts {
 		locked[i].runtime.Hold = v.Hold
 		for _, id := range v.Start {
-			tr := byID[id].task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch)
+			d := tasks[id]
+			tr := d.task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch)
 			trs = append(trs, tr)
 			claimed.Started = append(claimed.Started, scheduler.Started{
-				Transition: tr, Call: tr.Task.Call(byID[id].ext), Due: byID[id].task.ReadyAt,
+				Transition: tr, Call: tr.Task.Call(d.ext), Due: d.task.ReadyAt,
 			})
 		}
 		for _, drop := range v.Finish {
-			tr := byID[drop.Task].task.Drop(now, drop.Comment)
+			tr := tasks[drop.Task].task.Drop(now, drop.Comment)
 			trs = append(trs, tr)
 			claimed.Dropped = append(claimed.Dropped, tr)
 		}
@@ -107,26 +108,66 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	return t.saveRuntimes(locked)
 }
 
-func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) (map[scheduler.QueueID][]head, error) {
+// readHeads returns the locked queues as admission sees them. Of each it reads
+// as much as its share of the room could be, and one more than it has slots, so
+// that an expired head of a full queue is seen; a claim that comes back full is
+// followed by another.
+func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, error) {
+	share := 2*room/len(locked) + 1
 	n := func(l *lockedQueue) int64 {
 		if l.queue.Limit == 0 {
-			return int64(room)
+			return int64(min(room, share))
 		}
-		// One more than may start, so that an expired head of a full queue is seen.
-		return int64(min(room, max(l.queue.Limit-l.runtime.Running, 0)+1))
+		return int64(min(room, share, max(l.queue.Limit-l.runtime.Running, 0)+1))
+	}
+	type head struct {
+		queue scheduler.QueueID
+		scheduler.Head
 	}
 	heads, err := gather(t, readHeads, batch{n: len(locked), columns: []column{
 		col(locked, func(l *lockedQueue) int64 { return int64(l.queue.ID) }),
 		col(locked, n),
 		timeCol(locked, func(*lockedQueue) time.Time { return now }),
 	}}, func(r *sql.Rows, h *head) error {
-		err := scanTask(r, &h.task, &h.ext.Blocked, &h.ext.CallerIDName, &h.ext.ANI)
-		h.ext.ID = h.task.ExtensionID
-		return err
+		return r.Scan(&h.queue, &h.Task, nullTime{&h.Due}, nullTime{&h.Deadline}, &h.Blocked)
 	})
-	byQueue := map[scheduler.QueueID][]head{}
-	for _, h := range heads {
-		byQueue[h.task.QueueID] = append(byQueue[h.task.QueueID], h)
+	if err != nil {
+		return nil, err
 	}
-	return byQueue, err
+	byQueue := make(map[scheduler.QueueID][]scheduler.Head, len(locked))
+	for _, h := range heads {
+		byQueue[h.queue] = append(byQueue[h.queue], h.Head)
+	}
+	ready := make([]scheduler.Ready, len(locked))
+	for i, l := range locked {
+		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime, Head: byQueue[l.queue.ID]}
+	}
+	return ready, nil
+}
+
+// readDecided reads the tasks that the verdicts start or finish.
+func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]decided, error) {
+	var queues, ids []int64
+	for _, v := range verdicts {
+		for _, id := range v.Start {
+			queues, ids = append(queues, int64(v.Queue)), append(ids, int64(id))
+		}
+		for _, drop := range v.Finish {
+			queues, ids = append(queues, int64(v.Queue)), append(ids, int64(drop.Task))
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := gather(t, readDecided, batch{n: len(ids), columns: []column{col(queues, same), col(ids, same)}},
+		func(r *sql.Rows, d *decided) error {
+			err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI)
+			d.ext.ID = d.task.ExtensionID
+			return err
+		})
+	byID := make(map[scheduler.TaskID]decided, len(rows))
+	for _, d := range rows {
+		byID[d.task.ID] = d
+	}
+	return byID, err
 }

@@ -132,7 +132,7 @@ func (t *tx) insertDeliveries(events []scheduler.Event) error {
 	}})
 }
 
-func same(s *string) string { return *s }
+func same[T any](v *T) T { return *v }
 
 // SettleDeliveries writes what became of claimed deliveries, records their
 // tries, and lets go what waited for those that ended. What another has claimed

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ringback/scheduler"
@@ -58,18 +60,21 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 	for i := range added {
 		added[i].ClientID, added[i].QueueID = client, queue
 	}
+	named := slices.ContainsFunc(added, func(t scheduler.Task) bool { return t.ExternalID != "" })
 	err := s.write(ctx, func(t *tx) error {
+		if named {
+			// External ids are others' too: the queue's row comes before them.
+			if _, err := t.lockQueue(client, queue); err != nil {
+				return err
+			}
+		}
 		if err := t.number(added); err != nil {
 			return err
 		}
-		b, err := taskBatch(added)
-		if err != nil {
+		if err := t.insertTasks(added); err != nil {
 			return err
 		}
-		if err := t.exec(insertTasks, b); err != nil {
-			return err
-		}
-		if err := t.claimExternalIDs(added); err != nil {
+		if err := t.claimExternalIDs(added, true); err != nil {
 			return err
 		}
 		// New rows are nobody's yet, so the queue's row may come after them: it
@@ -93,6 +98,23 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 		return nil, err
 	}
 	return added, nil
+}
+
+// insertSlice is how many rows one statement inserts: as many as it does well
+// within its time-out, however long they are.
+const insertSlice = 5000
+
+func (t *tx) insertTasks(tasks []scheduler.Task) error {
+	for slice := range slices.Chunk(tasks, insertSlice) {
+		b, err := taskBatch(slice)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(insertTasks, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func noQueue(id scheduler.QueueID) error {
@@ -161,35 +183,56 @@ func taskBatch(tasks []scheduler.Task) (batch, error) {
 	}}, nil
 }
 
-// claimExternalIDs takes the external ids of the tasks that have one.
-func (t *tx) claimExternalIDs(tasks []scheduler.Task) error {
-	type T = scheduler.Task
-	var named []T
-	var index []int
+// claimExternalIDs takes the external ids of the tasks that have one. many says
+// that they are a batch, so that a fault names its place in it.
+func (t *tx) claimExternalIDs(tasks []scheduler.Task, many bool) error {
+	type named struct {
+		scheduler.Task
+		field string // its external id, as a fault names it
+	}
+	var all []named
 	for i, task := range tasks {
-		if task.ExternalID != "" {
-			named, index = append(named, task), append(index, i)
+		if task.ExternalID == "" {
+			continue
+		}
+		n := named{task, "ExternalID"}
+		if many {
+			n.field = fmt.Sprintf("Tasks[%d].ExternalID", i)
+		}
+		all = append(all, n)
+	}
+	// In their own order, as everybody takes them.
+	slices.SortStableFunc(all, func(a, b named) int { return cmp.Compare(a.ExternalID, b.ExternalID) })
+	var faults scheduler.Faults
+	for i := 1; i < len(all); i++ {
+		if all[i].ExternalID == all[i-1].ExternalID {
+			faults.Add(all[i].field, "%q is given twice", all[i].ExternalID)
 		}
 	}
-	taken, err := t.matched(insertExternalIDs, batch{n: len(named), columns: []column{
-		col(named, func(t *T) int64 { return int64(t.ID) }),
-		col(named, func(t *T) int64 { return int64(t.QueueID) }),
-		col(named, func(t *T) string { return t.ExternalID }),
-		timeCol(named, func(t *T) time.Time { return t.CreatedAt }),
-	}})
-	if err != nil {
-		return err
+	if len(faults) > 0 {
+		return faults.Err()
 	}
-	for i, ok := range taken {
-		if !ok {
-			return t.duplicate(named[i], index[i])
+	for slice := range slices.Chunk(all, insertSlice) {
+		taken, err := t.matched(insertExternalIDs, batch{n: len(slice), columns: []column{
+			col(slice, func(n *named) int64 { return int64(n.ID) }),
+			col(slice, func(n *named) int64 { return int64(n.QueueID) }),
+			col(slice, func(n *named) string { return n.ExternalID }),
+			timeCol(slice, func(n *named) time.Time { return n.CreatedAt }),
+		}})
+		if err != nil {
+			return err
+		}
+		for i, ok := range taken {
+			if !ok {
+				return t.duplicate(slice[i].Task, slice[i].field)
+			}
 		}
 	}
 	return nil
 }
 
 // duplicate tells which task has the external id already.
-func (t *tx) duplicate(task scheduler.Task, index int) error {
+func (t *tx) duplicate(task scheduler.Task, field string) error {
 	const holder = `SELECT task_id FROM external_ids WHERE queue_id = $1 AND external_id = $2`
 	ids, err := collect(t, holder, []any{int64(task.QueueID), task.ExternalID},
 		func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
@@ -199,5 +242,7 @@ func (t *tx) duplicate(task scheduler.Task, index int) error {
 	if len(ids) == 0 {
 		return fmt.Errorf("external id %q vanished", task.ExternalID)
 	}
-	return scheduler.Errorf(scheduler.Conflict, "tasks[%d].external_id %q belongs to task %d already", index, task.ExternalID, ids[0])
+	var faults scheduler.Faults
+	faults.Add(field, "%q belongs to task %d already", task.ExternalID, ids[0])
+	return &scheduler.Error{Kind: scheduler.Conflict, Faults: faults}
 }

@@ -60,7 +60,7 @@ func TestExternalIDs(t *testing.T) {
 		named.ExternalID = "order-7"
 		first := w.add(named)[0]
 		_, err := w.s.AddTasks(context.Background(), w.cl.ID, w.queue.ID, []scheduler.Task{w.draft(0), named})
-		if scheduler.KindOf(err) != scheduler.Conflict || !strings.Contains(err.Error(), "tasks[1]") {
+		if scheduler.KindOf(err) != scheduler.Conflict || !strings.Contains(err.Error(), "Tasks[1].ExternalID") {
 			w.Fatalf("the same external id again: %v", err)
 		}
 		if _, err := w.s.Tidy(context.Background(), w.now.Add(40*24*time.Hour)); err != nil {

@@ -69,7 +69,7 @@ func (p *postgres) close(db *gorm.DB) error {
 // Listen calls wake whenever another node's commit may let a task start, until
 // ctx ends. A lost connection is made again by calling it again; on SQLite it
 // only waits.
-func (s *Store) Listen(ctx context.Context, wake func()) error {
+func (s *Store) Listen(ctx context.Context, wake func()) (err error) {
 	if s.postgres == nil {
 		<-ctx.Done()
 		return nil
@@ -79,7 +79,7 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	if _, err := conn.Exec(ctx, "LISTEN "+wakeChannel); err != nil {
 		return err
 	}
@@ -103,13 +103,4 @@ func refusesRow(err error) bool {
 		return len(pg.Code) == 5 && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
 	}
 	return sqliteRefusesRow(err)
-}
-
-// uniqueViolation reports whether err is one of a unique index.
-func uniqueViolation(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "23505"
-	}
-	return sqliteUniqueViolation(err)
 }

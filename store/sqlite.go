@@ -104,8 +104,3 @@ func sqliteRefusesRow(err error) bool {
 	}
 	return false
 }
-
-func sqliteUniqueViolation(err error) bool {
-	code := sqliteCode(err)
-	return code == lib.SQLITE_CONSTRAINT_UNIQUE || code == lib.SQLITE_CONSTRAINT_PRIMARYKEY
-}

@@ -161,7 +161,7 @@ func (t *tx) moveExternalID(from, to scheduler.Task) error {
 			return err
 		}
 	}
-	return t.claimExternalIDs([]scheduler.Task{to})
+	return t.claimExternalIDs([]scheduler.Task{to}, false)
 }
 
 // CancelTask finishes a waiting task as cancelled. Of an executed one it asks
