@@ -122,6 +122,9 @@ type historyAnswer struct {
 }
 
 func (s calls) list(c echo.Context, me caller) error {
+	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), "text/csv") {
+		return notYetSupported(`"Accept: text/csv"`)
+	}
 	q := newQuery(c)
 	page := q.page(true)
 	filter := scheduler.CallFilter{

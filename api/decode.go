@@ -24,6 +24,8 @@ const (
 	maxDigits = 20       // of a number that is kept as it is
 )
 
+const headerIdempotency = "Idempotency-Key"
+
 // decoder reads a request body into values of our own, member by member, and
 // notes every fault with its path instead of stopping at the first.
 type decoder struct {
@@ -302,6 +304,10 @@ func newDecoder(c echo.Context, lenient bool) (*decoder, error) {
 	}
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
 		return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
+	}
+	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" {
+		// Whoever sends one counts on it: a repeated POST must not call twice.
+		return nil, notYetSupported(strconv.Quote(headerIdempotency))
 	}
 	text, err := readBody(c)
 	if err != nil {

@@ -309,6 +309,26 @@ func (b broken) Queues(context.Context, scheduler.ClientID, scheduler.Page) (sch
 	return scheduler.List[scheduler.Queue]{}, errors.New("connect to 10.1.2.3: password=hunter2")
 }
 
+// TestHeadersNotObeyedYet: what a client counts on is not taken and ignored.
+func TestHeadersNotObeyedYet(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		queue := r.queue(r.a, `{"name":"q"}`)
+		with := func(method, path, header, value, body string) reply {
+			req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+			req.Header.Set("Authorization", "Bearer "+r.a.token)
+			req.Header.Set(header, value)
+			return r.send(req)
+		}
+		with("POST", queue+"/tasks/", "Idempotency-Key", "k", oneTask(r.a, "")).refused(409, "not_yet_supported")
+		with("PUT", queue, "Idempotency-Key", "k", `{"name":"q"}`).want(200)
+		with("POST", r.a.path("/webhooks/secrets/"), "Idempotency-Key", "k", "").want(201)
+		with("GET", r.a.path("/call_history/"), "Accept", "text/csv", "").refused(409, "not_yet_supported")
+		if a := r.do("GET", queue+"/tasks/", r.a.token, ""); a.body != "[]\n" {
+			t.Errorf("stored %s", a.body)
+		}
+	})
+}
+
 // TestProblemOf: an error of our own tells nothing, whatever it says.
 func TestProblemOf(t *testing.T) {
 	for claim, err := range map[string]error{

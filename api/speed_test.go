@@ -7,10 +7,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"ringback/scheduler"
+	"ringback/store/storetest"
 	"ringback/webhooks"
 )
 
@@ -65,4 +67,27 @@ func BenchmarkTellTasks(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkPostTasks posts 1,000 tasks, the whole way to PostgreSQL.
+func BenchmarkPostTasks(b *testing.B) {
+	s := storetest.Open(b, storetest.PostgresURL(b))
+	client := storetest.Client(b, s)
+	extension, queue := storetest.Extension(b, s, client), storetest.Queue(b, s, client, 10)
+	issued, err := tokens{tokens: s, now: time.Now}.hand(b.Context(), scheduler.Token{ClientID: &client.ID})
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := New(Options{Store: s, CheckURL: webhooks.Guard{}.CheckURL})
+	body, path := thousand(extension.ID), fmt.Sprintf("/client/@me/task_scheduler/%d/tasks/", queue.ID)
+	for n := 0; b.Loop(); n++ {
+		// The external ids of another POST are other ones.
+		req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(strings.ReplaceAll(body, `"x-`, fmt.Sprintf(`"%d-`, n))))
+		req.Header.Set("Authorization", "Bearer "+issued.AccessToken)
+		w := httptest.NewRecorder()
+		if server.ServeHTTP(w, req); w.Code != http.StatusCreated {
+			b.Fatal(w.Body)
+		}
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
 }
