@@ -55,11 +55,7 @@ func demoCommand(args []string, signals <-chan os.Signal, stdout, stderr io.Writ
 			return fmt.Errorf("demo: %w", err)
 		}
 		if creds.ClientID == "" {
-			err := populate(ctx, creds)
-			if ctx.Err() != nil {
-				return nil // stopped meanwhile; the next start makes it up anew
-			}
-			if err != nil {
+			if err := populate(ctx, creds); err != nil && ctx.Err() == nil { // stopped meanwhile, the next start makes it up anew
 				return fmt.Errorf("demo: make up an account: %w", err)
 			}
 		}
