@@ -25,6 +25,7 @@ type massacre struct {
 	freeze   bool // also stop a process for longer than its lease, and let it go on
 	limitFor time.Duration
 
+	fenced   int // processes that found out and ended
 	running  []*program
 	gone     map[int][]time.Time // when a process ceased to carry calls
 	receiver *receiver
@@ -73,6 +74,10 @@ func (m *massacre) suspend(i int) error {
 	p.signal(syscall.SIGCONT)
 	select { // fenced, it ends by itself; if it had nothing to be taken over, it goes on
 	case <-p.done:
+		if code := p.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(p.out.String(), errFenced.Error()) {
+			return fmt.Errorf("a fenced process ended with %d:\n%s", code, p.out.String())
+		}
+		m.fenced++
 		return m.start(i)
 	case <-time.After(2 * time.Second):
 		return nil
@@ -165,6 +170,9 @@ func (m *massacre) judge(ids []int64) string {
 	faults := v.faults
 	if v.peak != m.limit {
 		faults = append(faults, fmt.Sprintf("at most %d calls were up at one time, the limit is %d", v.peak, m.limit))
+	}
+	if m.freeze && m.fenced == 0 {
+		faults = append(faults, "no process was fenced: nothing is known about that")
 	}
 	for task, attempts := range v.tasks {
 		if attempts > massacreTryCount {
