@@ -21,7 +21,7 @@ const (
 )
 
 // isoForm is how the admin API tells times: ISO 8601 with offset.
-const isoForm = "2006-01-02T15:04:05.0000000Z07:00"
+const isoForm = "2006-01-02T15:04:05.0000000-07:00"
 
 // backOffice answers the admin API.
 type backOffice struct {

@@ -149,6 +149,7 @@ func answer(c echo.Context, code int, body any) error {
 	if err != nil {
 		return err
 	}
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(encoded)))
 	return c.Blob(code, echo.MIMEApplicationJSON, encoded)
 }
 

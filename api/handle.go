@@ -15,6 +15,12 @@ import (
 
 const headerRequestID = "X-Request-Id"
 
+// statusCallerGone is what a request is counted with whose caller did not wait
+// for the answer.
+const statusCallerGone = 499
+
+var errPanic = errors.New("panic")
+
 // ServeHTTP answers a request. Paths may end with a slash; those of the admin
 // API come in any case. A panic is a 500.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +52,7 @@ func (s *Server) handle(c echo.Context) {
 		case http.ErrAbortHandler:
 			panic(p)
 		default:
-			s.refuse(fmt.Errorf("panic: %v\n%s", p, debug.Stack()), c)
+			s.refuse(fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack()), c)
 		}
 	}()
 	s.echo.Router().Find(c.Request().Method, c.Request().URL.Path, c)
@@ -94,13 +100,15 @@ func plainID(id string) bool {
 func (s *Server) refuse(err error, c echo.Context) {
 	r := c.Request()
 	p := problemOf(err)
-	if r.Context().Err() != nil && p.code == http.StatusInternalServerError {
-		return // nobody waits for the answer
-	}
-	if p.code == http.StatusInternalServerError {
+	gone := r.Context().Err() != nil && !errors.Is(err, errPanic)
+	if p.code == http.StatusInternalServerError && !gone {
 		s.o.Log.Error(fmt.Sprintf("%s %s failed, request %s", r.Method, c.Path(), r.Header.Get(headerRequestID)), "err", err)
 	}
 	if c.Response().Committed {
+		return
+	}
+	if gone {
+		c.Response().WriteHeader(statusCallerGone)
 		return
 	}
 	if p.retryAfter > 0 {

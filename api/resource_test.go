@@ -410,7 +410,13 @@ func TestObserver(t *testing.T) {
 		r.do("GET", r.a.path("/extension/"), r.a.token, "")
 		r.do("GET", r.a.path("/extension/"), "", "")
 		r.do("GET", "/nothing/at/all", "", "")
-		want := []string{"GET /client/:client_id/extension 200 true", "GET /client/:client_id/extension 401 true", "GET  404 true"}
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		req := httptest.NewRequestWithContext(gone, "GET", r.a.path("/extension/"), nil)
+		req.Header.Set("Authorization", "Bearer "+r.a.token)
+		r.send(req)
+		want := []string{"GET /client/:client_id/extension 200 true", "GET /client/:client_id/extension 401 true", "GET  404 true",
+			"GET /client/:client_id/extension 499 true"}
 		if fmt.Sprint(w.seen) != fmt.Sprint(want) {
 			t.Errorf("saw %q, want %q", w.seen, want)
 		}
