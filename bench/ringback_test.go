@@ -110,12 +110,13 @@ func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, answered bool
 	n := &node{store: s, seen: &counts{}}
 	log, lease := quiet(), scheduler.NewLease()
 	n.recorder = scheduler.NewRecorder(scheduler.RecorderOptions{
-		Results: s, Lease: lease, Now: clock.Now, Log: log, Observer: n.seen,
+		Results: s, Lease: lease, Now: clock.Now, Log: log,
 	})
 	n.dispatcher = scheduler.NewDispatcher(scheduler.DispatcherOptions{
 		Tasks: s, Recorder: n.recorder, Dialer: noCall{answered}, Lease: lease, Workers: 2000, Now: clock.Now,
 		Stray: 2 * store.StatementTimeout, Log: log, Observer: n.seen,
 	})
+	s.OnTransition(n.seen.Wrote)
 	n.notifier = webhooks.New(webhooks.Options{Outbox: s, Now: clock.Now, Log: log, Observer: n.seen, Transport: noReceiver{}})
 	s.OnTasks(n.dispatcher.Wake)
 	s.OnEvents(n.notifier.Wake)

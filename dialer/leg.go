@@ -2,7 +2,9 @@ package dialer
 
 import (
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"ringback/scheduler"
 )
@@ -130,7 +132,7 @@ func (c *call) answer(l *leg, at time.Time) {
 // answered, whatever ended it.
 func (c *call) close(l *leg, end End) {
 	r := &l.record
-	r.Disposition, r.Q850, r.SIP, r.Native, r.By = end.Disposition, end.Q850, end.SIP, end.Native, end.By
+	r.Disposition, r.Q850, r.SIP, r.Native, r.By = end.Disposition, end.Q850, end.SIP, clean(end.Native), end.By
 	switch {
 	case !r.AnsweredAt.IsZero():
 		r.Disposition = scheduler.Answered
@@ -167,4 +169,21 @@ func (c *call) expire() {
 		}
 	}
 	c.hangup(HangupTimeout, rang...)
+}
+
+// maxNative is how much of a peer's own word is kept, in characters.
+const maxNative = 200
+
+// clean makes a peer's own word fit to be kept: valid, printable and short.
+func clean(native string) string {
+	native = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, native)
+	if runes := []rune(native); len(runes) > maxNative {
+		native = string(runes[:maxNative])
+	}
+	return native
 }

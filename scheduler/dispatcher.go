@@ -59,8 +59,6 @@ type Observer interface {
 	// Claimed tells of a claim, how long it took, and how late what it started
 	// was.
 	Claimed(started int, took time.Duration, late []time.Duration)
-	// Wrote tells of a transition that is stored.
-	Wrote(Transition)
 }
 
 // DispatcherOptions are what a Dispatcher works with.
@@ -200,11 +198,7 @@ func (d *Dispatcher) claim(ctx context.Context, room int) (Claimed, error) {
 	late := make([]time.Duration, len(claimed.Started))
 	for i, s := range claimed.Started {
 		late[i] = now.Sub(s.Due)
-		d.o.Observer.Wrote(s.Transition)
 		d.begin(ctx, s)
-	}
-	for _, tr := range claimed.Dropped {
-		d.o.Observer.Wrote(tr)
 	}
 	d.o.Observer.Claimed(len(claimed.Started), time.Since(began), late)
 	return claimed, nil
@@ -223,22 +217,27 @@ func (d *Dispatcher) begin(ctx context.Context, s Started) {
 // work makes a call and records what becomes of it.
 func (d *Dispatcher) work(ctx context.Context, s Started) {
 	task := s.Transition.Task
-	written := func() { d.done(s.Call.ID) }
+	written := func(bool) { d.done(s.Call.ID) }
 	if !d.o.Lease.Valid() {
 		d.o.Recorder.Record(task.Release(d.o.Now()), written)
 		return
 	}
 	outcome := d.o.Dialer.Dial(ctx, s.Call, func(at time.Time) {
 		d.bridged(s.Call.ID)
-		tr := task.Connect(at)
-		task = tr.Task
-		d.o.Recorder.Record(tr, nil)
+		connect := task.Connect(at)
+		d.o.Recorder.Record(connect, func(taken bool) {
+			if taken {
+				task = connect.Task
+			}
+		})
 	})
 	if outcome.Cut == CutFenced {
-		written()
+		written(false)
 		return
 	}
-	d.o.Recorder.Record(task.End(outcome, d.o.Now()), written)
+	// The end owes what a bridge that was not recorded would have told.
+	now := d.o.Now()
+	d.o.Recorder.RecordLater(s.Call.Task, func() Transition { return task.End(outcome, now) }, written)
 }
 
 // done forgets a call whose result is written.
@@ -309,7 +308,7 @@ func (d *Dispatcher) settle(id CallID, tr Transition) {
 	d.mu.Lock()
 	d.calls[id] = &underWay{} // so that it is not settled twice
 	d.mu.Unlock()
-	d.o.Recorder.Record(tr, func() { d.done(id) })
+	d.o.Recorder.Record(tr, func(bool) { d.done(id) })
 }
 
 func (d *Dispatcher) ids() []CallID {

@@ -235,10 +235,12 @@ func TestABridgeThatWasNotWrittenIsMadeGood(t *testing.T) {
 	}
 	results := func(s *store.Store) scheduler.Results { return fickle{s, fail} }
 	inRig(t, rigOptions{dial: talk(time.Second), results: results}, func(r *rig) {
-		id := r.add(1, 1, 0)[0].ID
+		id := r.post(1, func(now time.Time, t *scheduler.Task) {
+			t.StartAt, t.ReadyAt, t.URLSuccess = now, now, "http://example.com/"
+		})[0].ID
 		pass(3 * time.Second)
-		if got := r.task(id); got.Result != scheduler.Success || got.BridgedAt.IsZero() {
-			r.Errorf("the task is %s %q, bridged at %s", got.Status, got.Result, got.BridgedAt)
+		if got := r.task(id); got.Result != scheduler.Success || got.BridgedAt.IsZero() || got.EventSeq != 1 {
+			r.Errorf("the task is %s %q, bridged at %s, %d events", got.Status, got.Result, got.BridgedAt, got.EventSeq)
 		}
 	})
 }
@@ -256,11 +258,11 @@ func TestOnePoisonedResultAmongManyFailsAlone(t *testing.T) {
 		pass(10 * time.Second)
 		for _, task := range tasks {
 			got := r.task(task.ID)
-			want := scheduler.Success
+			want := "" // of the comment: they have all talked
 			if task.ID == 500 {
-				want = scheduler.Failure
+				want = string(scheduler.LocalError)
 			}
-			if got.Result != want {
+			if got.Result != scheduler.Success || got.Comment != want {
 				r.Fatalf("task %d is %s %q %q", task.ID, got.Status, got.Result, got.Comment)
 			}
 		}

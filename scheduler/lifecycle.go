@@ -266,8 +266,8 @@ func (tr Transition) Cancelled() Transition {
 }
 
 // Refused is the transition of an attempt whose end the database refuses to
-// write for the values in it: the task fails, without them. ok is false for a
-// step that the next one makes good.
+// write for the values in it: the task ends without them, as a success if A and
+// B had talked. ok is false for a step that the next one makes good.
 func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
 	if tr.From.Status != Executed || tr.Slot == 0 {
 		return Transition{}, false
@@ -278,9 +278,19 @@ func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
 	refused = t.begin(StepEnd, now)
 	refused.Slot = tr.Slot
 	refused.Attempt = Attempt{
-		CallID: t.CallID, EndedAt: now, Result: CallFailed, HangupBy: InternalCancel, HangupCause: CauseName(CauseTemporary),
+		CallID: t.CallID, BridgedAt: t.BridgedAt, EndedAt: now,
+		Result: CallFailed, HangupBy: InternalCancel, HangupCause: CauseName(CauseTemporary),
 	}
-	refused.finish(Failure, string(LocalError))
+	result := Failure
+	if !t.BridgedAt.IsZero() {
+		result, refused.Attempt.Result = Success, CallBridged
+	}
+	for _, e := range tr.Events {
+		if e.Kind == EventSuccess {
+			refused.owe(EventSuccess, e.At)
+		}
+	}
+	refused.finish(result, string(LocalError))
 	return refused.seal(), true
 }
 

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -83,7 +84,7 @@ func (n *Node) Run(ctx context.Context) {
 			continue
 		}
 		if len(left) > 0 {
-			n.o.Log.Warn("took over the calls of a node that is gone", "task", len(left))
+			n.o.Log.Warn(fmt.Sprintf("took over %d calls of a node that is gone", len(left)))
 			n.o.Lose(left)
 		}
 	}

@@ -17,11 +17,10 @@ type Results interface {
 
 // RecorderOptions are what a Recorder works with.
 type RecorderOptions struct {
-	Results  Results
-	Lease    *Lease
-	Now      func() time.Time
-	Log      *slog.Logger
-	Observer Observer
+	Results Results
+	Lease   *Lease
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Recorder writes what becomes of calls, in batches. An outcome exists nowhere
@@ -38,8 +37,10 @@ type Recorder struct {
 
 // entry is a transition to be written, and what is to be told then.
 type entry struct {
-	tr      Transition
-	written func()
+	task    TaskID
+	build   func() Transition
+	written func(taken bool)
+	refused bool // it is what Refused made: there is nothing less to write
 }
 
 // How results are gathered: for at most recordLinger, at most recordMax.
@@ -59,12 +60,19 @@ func NewRecorder(o RecorderOptions) *Recorder {
 	return &Recorder{o: o, nudge: make(chan struct{}, 1)}
 }
 
-// Record takes a transition to be written; the transitions of one task are
-// written in order. written, if not nil, is called once nothing more can
-// become of it: it is stored, overtaken or fenced.
-func (r *Recorder) Record(tr Transition, written func()) {
+// Record takes a transition to be written; those of one task are written in
+// order. written, if not nil, is called once nothing more can become of it: it
+// was taken, or else overtaken, refused or fenced.
+func (r *Recorder) Record(tr Transition, written func(taken bool)) {
+	r.RecordLater(tr.Task.ID, func() Transition { return tr }, written)
+}
+
+// RecordLater is Record for a transition that depends on what became of those
+// of its task before it: build is called when that is known, after their
+// written.
+func (r *Recorder) RecordLater(task TaskID, build func() Transition, written func(taken bool)) {
 	r.mu.Lock()
-	r.queue = append(r.queue, entry{tr, written})
+	r.queue = append(r.queue, entry{task: task, build: build, written: written})
 	r.mu.Unlock()
 	nudge(r.nudge)
 }
@@ -133,11 +141,11 @@ func (r *Recorder) take() (batch []entry, closed bool) {
 			rest = append(rest, r.queue[i:]...)
 			break
 		}
-		if seen[e.tr.Task.ID] {
+		if seen[e.task] {
 			rest = append(rest, e)
 			continue
 		}
-		seen[e.tr.Task.ID] = true
+		seen[e.task] = true
 		batch = append(batch, e)
 	}
 	r.queue = rest
@@ -149,18 +157,18 @@ func (r *Recorder) take() (batch []entry, closed bool) {
 func (r *Recorder) write(ctx context.Context, batch []entry) bool {
 	trs := make([]Transition, len(batch))
 	for i, e := range batch {
-		trs[i] = e.tr
+		trs[i] = e.build()
 	}
 	for pause := recordAgainMin; ; pause = min(pause*2, recordAgainMax) {
 		// A write under way is never abandoned: its answer decides what is next.
 		taken, err := r.o.Results.Apply(context.WithoutCancel(ctx), r.o.Lease.Owner(), trs)
 		switch {
 		case err == nil:
-			r.tell(batch, trs, taken)
+			tell(batch, taken)
 			return true
 		case errors.Is(err, ErrFenced):
 			r.o.Lease.fence()
-			r.tell(batch, trs, nil)
+			tell(batch, make([]bool, len(batch)))
 			return true
 		case errors.Is(err, ErrData):
 			return r.halve(ctx, batch, err)
@@ -172,38 +180,43 @@ func (r *Recorder) write(ctx context.Context, batch []entry) bool {
 	}
 }
 
-// tell says what became of a batch; a nil taken means that nothing was.
-func (r *Recorder) tell(batch []entry, trs []Transition, taken []bool) {
+// tell says what became of a batch.
+func tell(batch []entry, taken []bool) {
 	for i, e := range batch {
-		if i < len(taken) && taken[i] {
-			r.o.Observer.Wrote(trs[i])
-		}
 		if e.written != nil {
-			e.written()
+			e.written(taken[i])
 		}
 	}
 }
 
 // halve writes the halves of a batch that the database refuses, until the bad
-// row stands alone. That one is logged in full and fails its task.
+// row stands alone. That one is logged, and its task ended without what was
+// refused.
 func (r *Recorder) halve(ctx context.Context, batch []entry, refusal error) bool {
 	if half := len(batch) / 2; half > 0 {
 		return r.write(ctx, batch[:half]) && r.write(ctx, batch[half:])
 	}
 	bad := batch[0]
-	r.o.Log.Error("the database refuses a result; its task fails",
-		"err", refusal, "task", bad.tr.Task.ID, "call", bad.tr.From.CallID, "status", bad.tr)
-	refused, ok := bad.tr.Refused(r.o.Now())
-	if ok && !bad.refused() {
-		return r.write(ctx, []entry{{refused, bad.written}})
+	tr := bad.build()
+	less, ok := tr.Refused(r.o.Now())
+	if !ok || bad.refused {
+		r.o.Log.Error("the database refuses a "+string(tr.Step)+"; what follows must make it good",
+			"err", refusal, "task", tr.Task.ID, "call", tr.From.CallID)
+		tell(batch, []bool{false})
+		return true
 	}
-	if bad.written != nil {
-		bad.written()
-	}
-	return true
+	r.o.Log.Error("the database refuses the "+string(tr.Step)+" of a call; its task ends without it",
+		"err", refusal, "task", tr.Task.ID, "call", tr.From.CallID, "cause", natives(tr.Attempt.Legs))
+	return r.write(ctx, []entry{{
+		task: bad.task, build: func() Transition { return less }, written: bad.written, refused: true,
+	}})
 }
 
-// refused reports whether the entry is what Refused made already.
-func (e entry) refused() bool {
-	return e.tr.Task.Comment == string(LocalError) && e.tr.Attempt.Legs == nil
+// natives are the peers' own words, which are what a database may refuse.
+func natives(legs []Leg) []string {
+	words := make([]string, len(legs))
+	for i, l := range legs {
+		words[i] = l.Native
+	}
+	return words
 }

@@ -151,7 +151,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	}
 	log := slog.New(slog.DiscardHandler)
 	r.rec = scheduler.NewRecorder(scheduler.RecorderOptions{
-		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log, Observer: &r.seen,
+		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
 		Tasks: s, Recorder: r.rec, Dialer: dialer{o}, Lease: r.lease, Workers: o.workers,
@@ -161,6 +161,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		Name: "n1", Length: leaseLength, Nodes: s, Lease: r.lease, Clock: &r.clock, Time: s.Time, Lose: r.disp.Lose, Log: log,
 	})
 	s.OnTasks(r.disp.Wake)
+	s.OnTransition(r.seen.Wrote)
 	return r
 }
 

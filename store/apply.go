@@ -123,6 +123,7 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		events = append(events, trs[i].Events...)
 		at[trs[i].Task.QueueID].runtime.Running += trs[i].Slot
 	}
+	t.written = append(t.written, written...)
 	if err := t.writeAttempts(written); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,6 +57,32 @@ func TestClaim(t *testing.T) {
 			})
 		})
 	}
+}
+
+// However many queues are due, and however long their rows are, a claim starts
+// what there is room for.
+func TestClaimOfManyQueuesWithoutALimit(t *testing.T) {
+	each(t, 0, func(w *world) {
+		long := map[string]string{}
+		for i := range 50 {
+			long[fmt.Sprint("v", i)] = strings.Repeat("x", scheduler.MaxVariable)
+		}
+		for range 64 {
+			w.queue = storetest.Queue(w.T, w.s, w.cl, 0)
+			tasks := make([]scheduler.Task, 40)
+			for i := range tasks {
+				tasks[i] = w.draft(0)
+				tasks[i].Variables = long
+			}
+			w.add(tasks...)
+		}
+		owner := w.join("n1")
+		for range 2 {
+			if n := len(w.claim(owner, scheduler.MaxStarts).Started); n != scheduler.MaxStarts {
+				w.Fatalf("started %d, want %d", n, scheduler.MaxStarts)
+			}
+		}
+	})
 }
 
 func TestClaimFinishesWhatCanNeverStart(t *testing.T) {

@@ -34,30 +34,16 @@ var overdueTasks = statement{
 
 // Tidy ends tasks past their deadline, also in queues where nothing starts,
 // cancels what waits in deleted queues, and forgets expired tokens and aged
-// external ids. It returns the transitions it wrote.
-func (s *Store) Tidy(ctx context.Context, now time.Time) ([]scheduler.Transition, error) {
-	var all []scheduler.Transition
-	for {
-		dropped, err := s.expire(ctx, now)
-		all = append(all, dropped...)
-		if err != nil {
-			return all, err
-		}
-		if len(dropped) == 0 {
-			break
+// external ids. It returns how many tasks ended.
+func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) {
+	for _, batch := range []func(context.Context, time.Time) (int, error){s.expire, s.emptyDeleted} {
+		for n := 1; n > 0; ended += n {
+			if n, err = batch(ctx, now); err != nil {
+				return ended, err
+			}
 		}
 	}
-	for {
-		cancelled, err := s.emptyDeleted(ctx, now)
-		all = append(all, cancelled...)
-		if err != nil {
-			return all, err
-		}
-		if len(cancelled) == 0 {
-			break
-		}
-	}
-	return all, s.write(ctx, func(t *tx) error {
+	return ended, s.write(ctx, func(t *tx) error {
 		if _, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC()); err != nil {
 			return err
 		}
@@ -67,10 +53,9 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) ([]scheduler.Transition
 }
 
 // expire ends a batch of tasks past their deadline.
-func (s *Store) expire(ctx context.Context, now time.Time) ([]scheduler.Transition, error) {
-	var dropped []scheduler.Transition
-	err := s.write(ctx, func(t *tx) error {
-		dropped = nil
+func (s *Store) expire(ctx context.Context, now time.Time) (ended int, err error) {
+	err = s.write(ctx, func(t *tx) error {
+		ended = 0
 		ids, err := collect(t, overdueQueues, []any{now.UTC(), expireBatch},
 			func(r *sql.Rows, id *scheduler.QueueID) error { return r.Scan(id) })
 		if err != nil || len(ids) == 0 {
@@ -87,13 +72,15 @@ func (s *Store) expire(ctx context.Context, now time.Time) ([]scheduler.Transiti
 		if err != nil {
 			return err
 		}
+		var dropped []scheduler.Transition
 		for _, task := range tasks {
 			dropped = append(dropped, task.Drop(now, scheduler.CommentExpired))
 		}
+		ended = len(dropped)
 		if _, err := t.apply(locked, dropped); err != nil {
 			return err
 		}
 		return t.saveRuntimes(locked)
 	})
-	return dropped, err
+	return ended, err
 }

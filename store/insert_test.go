@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,24 @@ func TestAddTasks(t *testing.T) {
 		}
 		if wake := w.runtime().WakeAt; !wake.Equal(w.now) {
 			w.Errorf("the queue wakes at %s, want %s", wake, w.now)
+		}
+	})
+}
+
+// The most that one request may bring, with everything a task can have.
+func TestAddTasksTakesTheLargestBatch(t *testing.T) {
+	each(t, 1, func(w *world) {
+		tasks := make([]scheduler.Task, scheduler.MaxBatch)
+		for i := range tasks {
+			task := w.draft(0)
+			task.ExternalID = fmt.Sprintf("order-%d", len(tasks)-i)
+			task.Variables = map[string]string{"customer": strings.Repeat("x", 100)}
+			task.URLBefore, task.URLAfter = "https://example.com/before", "https://example.com/after"
+			tasks[i] = task
+		}
+		added := w.add(tasks...)
+		if first, last := added[0], w.task(added[len(added)-1].ID); last.ID <= first.ID || last.ExternalID != "order-1" {
+			w.Errorf("the last is %d %q, the first %d", last.ID, last.ExternalID, first.ID)
 		}
 	})
 }
@@ -88,11 +107,11 @@ func TestTidyEndsWhatIsPastItsDeadlineInAQueueThatIsOff(t *testing.T) {
 		if _, err := w.s.UpdateQueue(context.Background(), w.cl.ID, w.queue.ID, off); err != nil {
 			w.Fatal(err)
 		}
-		if trs, err := w.s.Tidy(context.Background(), w.now); err != nil || len(trs) != 0 {
-			w.Fatalf("%d tasks ended before their deadline: %v", len(trs), err)
+		if n, err := w.s.Tidy(context.Background(), w.now); err != nil || n != 0 {
+			w.Fatalf("%d tasks ended before their deadline: %v", n, err)
 		}
-		if trs, err := w.s.Tidy(context.Background(), w.now.Add(time.Minute)); err != nil || len(trs) != 1 {
-			w.Fatalf("%d tasks ended at the deadline: %v", len(trs), err)
+		if n, err := w.s.Tidy(context.Background(), w.now.Add(time.Minute)); err != nil || n != 1 {
+			w.Fatalf("%d tasks ended at the deadline: %v", n, err)
 		}
 		if row := w.task(added[0].ID); row.Comment != scheduler.CommentExpired {
 			w.Errorf("the task is %s %q", row.Status, row.Comment)

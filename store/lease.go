@@ -103,8 +103,14 @@ func (t *tx) executed(node string) ([]scheduler.Task, error) {
 	return collect(t, readExecuted, []any{node}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
 }
 
-// Renew extends the lease of the owner; ErrFenced if its epoch was raised.
+// Renew extends the lease of the owner; ErrFenced if its epoch was raised. On
+// SQLite the lock of the file is the lease: nothing is written, so that it does
+// not wait for the writer.
 func (s *Store) Renew(ctx context.Context, owner scheduler.Owner, until time.Time) error {
+	if s.postgres == nil {
+		t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
+		return t.fence(owner)
+	}
 	return s.write(ctx, func(t *tx) error {
 		res, err := t.pool.ExecContext(ctx, renewLease, owner.Node, owner.Epoch, until.UTC())
 		if err != nil {

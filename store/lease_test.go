@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/scheduler"
+	"ringback/store/storetest"
 )
 
 func TestJoin(t *testing.T) {
@@ -44,28 +45,28 @@ func TestANameInUseIsWaitedFor(t *testing.T) {
 	})
 }
 
+// A SQLite file has one node.
 func TestTakeOverLeavesTheLivingAlone(t *testing.T) {
-	each(t, 5, func(w *world) {
-		ctx := context.Background()
-		w.addDue(2)
-		gone, alive, me := w.join("gone"), w.join("alive"), w.join("me")
-		mine := w.claim(gone, 1).Started[0].Call.Task
-		w.claim(alive, 1)
-		w.now = w.now.Add(lease)
-		if err := w.s.Renew(ctx, alive, w.now.Add(lease)); err != nil {
-			w.Fatal(err)
-		}
-		if err := w.s.Renew(ctx, me, w.now.Add(lease)); err != nil {
-			w.Fatal(err)
-		}
-		left, err := w.s.TakeOver(ctx, me, w.now)
-		if err != nil || len(left) != 1 || left[0].ID != mine {
-			w.Fatalf("took over %d tasks: %v", len(left), err)
-		}
-		if again, err := w.s.TakeOver(ctx, me, w.now.Add(time.Second)); err != nil || len(again) != 0 {
-			w.Errorf("took over %d tasks again: %v", len(again), err)
-		}
-	})
+	w := newWorld(t, storetest.Open(t, storetest.PostgresURL(t)), 5)
+	ctx := context.Background()
+	w.addDue(2)
+	gone, alive, me := w.join("gone"), w.join("alive"), w.join("me")
+	mine := w.claim(gone, 1).Started[0].Call.Task
+	w.claim(alive, 1)
+	w.now = w.now.Add(lease)
+	if err := w.s.Renew(ctx, alive, w.now.Add(lease)); err != nil {
+		w.Fatal(err)
+	}
+	if err := w.s.Renew(ctx, me, w.now.Add(lease)); err != nil {
+		w.Fatal(err)
+	}
+	left, err := w.s.TakeOver(ctx, me, w.now)
+	if err != nil || len(left) != 1 || left[0].ID != mine {
+		w.Fatalf("took over %d tasks: %v", len(left), err)
+	}
+	if again, err := w.s.TakeOver(ctx, me, w.now.Add(time.Second)); err != nil || len(again) != 0 {
+		w.Errorf("took over %d tasks again: %v", len(again), err)
+	}
 }
 
 func TestOverseeShowsWhatHasNoCall(t *testing.T) {

@@ -132,8 +132,10 @@ func (s *Store) DeleteQueue(ctx context.Context, client scheduler.ClientID, id s
 	if err != nil {
 		return err
 	}
+	// It is deleted, also for a caller who does not wait for what that takes.
+	ctx = context.WithoutCancel(ctx)
 	for {
-		if trs, err := s.cancelWaiting(ctx, id, now); err != nil || len(trs) < cancelBatch {
+		if n, err := s.cancelWaiting(ctx, id, now); err != nil || n < cancelBatch {
 			return err
 		}
 	}
@@ -145,27 +147,25 @@ const deletedQueues = `SELECT q.id FROM queues q WHERE q.deleted_at IS NOT NULL
 // emptyDeleted cancels a batch of what waits in deleted queues: what a
 // deletion that was cut short left, and what a call that was up then has sent
 // back to wait since. It returns the transitions it wrote.
-func (s *Store) emptyDeleted(ctx context.Context, now time.Time) ([]scheduler.Transition, error) {
+func (s *Store) emptyDeleted(ctx context.Context, now time.Time) (ended int, err error) {
 	var ids []scheduler.QueueID
 	if err := s.reads.WithContext(ctx).Raw(deletedQueues).Scan(&ids).Error; err != nil {
-		return nil, err
+		return 0, err
 	}
-	var all []scheduler.Transition
 	for _, id := range ids {
-		trs, err := s.cancelWaiting(ctx, id, now)
-		all = append(all, trs...)
+		n, err := s.cancelWaiting(ctx, id, now)
 		if err != nil {
-			return all, err
+			return ended, err
 		}
+		ended += n
 	}
-	return all, nil
+	return ended, nil
 }
 
 // cancelWaiting cancels a batch of what waits in a deleted queue.
-func (s *Store) cancelWaiting(ctx context.Context, id scheduler.QueueID, now time.Time) ([]scheduler.Transition, error) {
-	var trs []scheduler.Transition
-	err := s.write(ctx, func(t *tx) error {
-		trs = nil
+func (s *Store) cancelWaiting(ctx context.Context, id scheduler.QueueID, now time.Time) (ended int, err error) {
+	err = s.write(ctx, func(t *tx) error {
+		ended = 0
 		locked, err := t.lockQueues([]scheduler.QueueID{id})
 		if err != nil || len(locked) == 0 {
 			return err
@@ -175,14 +175,15 @@ func (s *Store) cancelWaiting(ctx context.Context, id scheduler.QueueID, now tim
 		if err != nil {
 			return err
 		}
-		for _, task := range waiting {
-			tr, _ := task.Cancel(now)
-			trs = append(trs, tr)
+		trs := make([]scheduler.Transition, len(waiting))
+		for i, task := range waiting {
+			trs[i], _ = task.Cancel(now)
 		}
+		ended = len(trs)
 		if _, err := t.apply(locked, trs); err != nil {
 			return err
 		}
 		return t.saveRuntimes(locked)
 	})
-	return trs, err
+	return ended, err
 }

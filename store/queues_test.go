@@ -158,8 +158,8 @@ func TestDeleteQueue(t *testing.T) {
 				t.Fatalf("%v, %v", tr.Task.Status, err)
 			}
 			for _, want := range []int{1, 0} {
-				if trs, err := s.Tidy(t.Context(), now); err != nil || len(trs) != want {
-					t.Errorf("%d were cancelled, %v, want %d", len(trs), err, want)
+				if n, err := s.Tidy(t.Context(), now); err != nil || n != want {
+					t.Errorf("%d were cancelled, %v, want %d", n, err, want)
 				}
 			}
 			left, err := store.TasksOf(s, n.queue.ID)

@@ -43,6 +43,7 @@ type Store struct {
 
 	onTasks  atomic.Pointer[func()]
 	onEvents atomic.Pointer[func()]
+	onWrote  atomic.Pointer[func(scheduler.Transition)]
 }
 
 // Open opens the database without changing it: see Migrate.
@@ -99,6 +100,10 @@ func (s *Store) OnTasks(wake func()) { s.onTasks.Store(&wake) }
 // OnEvents sets what is called after a commit that owes events.
 func (s *Store) OnEvents(wake func()) { s.onEvents.Store(&wake) }
 
+// OnTransition sets what is called after a commit, with each transition that
+// was taken.
+func (s *Store) OnTransition(tell func(scheduler.Transition)) { s.onWrote.Store(&tell) }
+
 // tx is a transaction of the hot paths, and what is to be told after it.
 type tx struct {
 	*Store
@@ -107,6 +112,7 @@ type tx struct {
 	pool     gorm.ConnPool // the same transaction, below gorm
 	lowered  bool          // a wake_at moved to an earlier time
 	eventful bool          // a delivery was inserted
+	written  []scheduler.Transition
 }
 
 // write runs do in one transaction: READ COMMITTED on PostgreSQL, the only
@@ -128,6 +134,11 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	}
 	if t.eventful {
 		call(&s.onEvents)
+	}
+	if tell := s.onWrote.Load(); tell != nil {
+		for _, tr := range t.written {
+			(*tell)(tr)
+		}
 	}
 	return nil
 }

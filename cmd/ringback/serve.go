@@ -63,7 +63,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	observed := newMetrics()
 	lease := scheduler.NewLease()
 	recorder := scheduler.NewRecorder(scheduler.RecorderOptions{
-		Results: db, Lease: lease, Now: clock.Now, Log: log, Observer: observed,
+		Results: db, Lease: lease, Now: clock.Now, Log: log,
 	})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
 		Tasks: db, Recorder: recorder, Dialer: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
@@ -76,6 +76,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	notifier := webhooks.New(webhooks.Options{Outbox: db, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
 	db.OnTasks(dispatcher.Wake)
 	db.OnEvents(notifier.Wake)
+	db.OnTransition(observed.Wrote)
 	observed.gauge("ringback_calls_in_progress", "Calls under way on this node, results not yet written included.", dispatcher.InProgress)
 
 	left, err := node.Join(ctx)
@@ -99,7 +100,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	starters.Go(func() { listen(ctx, db, dispatcher.Wake, log) })
 	jobs := newCron()
 	jobs.Schedule(every(tickEvery), cron.FuncJob(dispatcher.Tick))
-	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, observed, log) }))
+	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, log) }))
 	jobs.Start()
 	options := api.Options{
 		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion,

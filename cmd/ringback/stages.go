@@ -112,12 +112,8 @@ func listen(ctx context.Context, db *store.Store, wake func(), log *slog.Logger)
 }
 
 // tidy is the housekeeping.
-func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, observed *metrics, log *slog.Logger) {
-	dropped, err := db.Tidy(ctx, clock.Now())
-	for _, tr := range dropped {
-		observed.Wrote(tr)
-	}
-	if err != nil && ctx.Err() == nil {
+func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, log *slog.Logger) {
+	if _, err := db.Tidy(ctx, clock.Now()); err != nil && ctx.Err() == nil {
 		log.Error("housekeeping failed; the next run tries again", "err", err)
 	}
 }
