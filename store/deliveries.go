@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"slices"
 	"time"
 
@@ -95,6 +96,19 @@ const (
 
 	letLateGoSQLite = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id IN (
 		SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2)`
+)
+
+// What went stale, but for what is being sent right now.
+const (
+	expireStale = `UPDATE deliveries SET state = 'expired', ended_at = $1 WHERE id = ANY(ARRAY(
+		SELECT id FROM deliveries WHERE state IN ('ready', 'held') AND expires_at <= $1
+			AND (lease_until IS NULL OR lease_until <= $1)
+		ORDER BY expires_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)) RETURNING task_id`
+
+	expireStaleSQLite = `UPDATE deliveries SET state = 'expired', ended_at = $1 WHERE id IN (
+		SELECT id FROM deliveries WHERE state IN ('ready', 'held') AND expires_at <= $1
+			AND (lease_until IS NULL OR lease_until <= $1)
+		ORDER BY expires_at LIMIT $2) RETURNING task_id`
 )
 
 // insertDeliveries writes the events that the transaction makes true.
@@ -214,10 +228,19 @@ func (t *tx) promote(now time.Time, tasks []scheduler.TaskID) error {
 	}})
 }
 
-// SweepDeliveries lets go the held deliveries that wait for nothing any more,
-// and those that have waited for scheduler.HoldMost; it returns how many of the
+// SweepDeliveries expires what went stale, lets go the held deliveries that wait
+// for nothing any more, and those that have waited for scheduler.HoldMost; it returns how many of the
 // latter there were.
 func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error) {
+	for {
+		n, err := s.expireStale(ctx, now)
+		if err != nil {
+			return 0, err
+		}
+		if n < sweepBatch {
+			break
+		}
+	}
 	for {
 		n, err := s.letLateGo(ctx, now)
 		overtook += n
@@ -262,4 +285,22 @@ func (s *Store) letLateGo(ctx context.Context, now time.Time) (int, error) {
 		return err
 	})
 	return int(n), err
+}
+
+// expireStale ends a batch of what went stale, and lets go what waited for it.
+func (s *Store) expireStale(ctx context.Context, now time.Time) (int, error) {
+	query := expireStaleSQLite
+	if s.postgres != nil {
+		query = expireStale
+	}
+	var tasks []scheduler.TaskID
+	err := s.write(ctx, func(t *tx) (err error) {
+		tasks, err = collect(t, query, []any{now.UTC(), sweepBatch},
+			func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+		if err != nil || len(tasks) == 0 {
+			return err
+		}
+		return t.promote(now, slices.Clone(tasks))
+	})
+	return len(tasks), err
 }

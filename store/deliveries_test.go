@@ -321,6 +321,34 @@ func TestBeforeEventsGoStale(t *testing.T) {
 	})
 }
 
+// However many events of a receiver went stale, those behind them need not wait.
+func TestASweepExpiresAllThatWentStale(t *testing.T) {
+	each(t, 0, func(w *world) {
+		var events []scheduler.Event
+		for task := range scheduler.TaskID(3000) {
+			e := w.event(task+1, 1, hookA)
+			e.Kind = scheduler.EventBefore
+			events = append(events, e)
+		}
+		events = append(events, w.event(1, 2, hookA))
+		w.put(events...)
+		at := time.Now().Add(20 * time.Minute)
+		w.sweep(time.Now().Add(14 * time.Minute))
+		if d := w.outbox(); d[1].State != scheduler.DeliveryReady {
+			w.Fatalf("expired too soon: %+v", d[1])
+		}
+		w.sweep(at)
+		for _, d := range w.outbox() {
+			if want := scheduler.DeliveryExpired; d.Kind == scheduler.EventBefore && d.State != want {
+				w.Fatalf("%s %d is %s", d.Kind, d.TaskID, d.State)
+			}
+		}
+		if work := w.lease(at, 10, 10); len(work) != 1 || work[0].Delivery.Kind != scheduler.EventSuccess {
+			w.Errorf("%d to be sent, want the fresh one", len(work))
+		}
+	})
+}
+
 func TestAnEventIsWrittenOnce(t *testing.T) {
 	each(t, 0, func(w *world) {
 		w.put(w.event(1, 1, hookA))

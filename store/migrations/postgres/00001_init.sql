@@ -216,6 +216,7 @@ CREATE TABLE deliveries (
 -- the others. Order within a task is read through its unique index.
 CREATE INDEX deliveries_ready ON deliveries (client_id, origin, next_at, id) WHERE state = 'ready';
 CREATE INDEX deliveries_held ON deliveries (next_at, id) WHERE state = 'held';
+CREATE INDEX deliveries_stale ON deliveries (expires_at) WHERE expires_at IS NOT NULL AND state IN ('ready', 'held');
 
 CREATE TABLE delivery_tries (
     delivery_id bigint      NOT NULL REFERENCES deliveries ON DELETE CASCADE,
