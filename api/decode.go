@@ -274,8 +274,6 @@ func (d *decoder) err() error {
 	switch {
 	case d.wrong != "":
 		return scheduler.Faults{{Field: "Body", Message: d.wrong}}.Err()
-	case len(d.faults) > maxFaults:
-		return d.faults[:maxFaults].Err()
 	case len(d.faults) > 0:
 		return d.faults.Err()
 	case len(d.later) > 0:

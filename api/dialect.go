@@ -90,11 +90,11 @@ type identification struct {
 }
 
 // adminNames are the names of the admin API that are not the Go ones.
-var adminNames = map[string]string{"Body": "the body"}
+var adminNames = map[string]string{"Body": "the body", "Query": "the query"}
 
 // callbackNames are the Go names of fields and what the callback API calls
 // them; its shapes say most of them.
-var callbackNames = namesOf(map[string]string{"Body": "the body"})
+var callbackNames = namesOf(map[string]string{"Body": "the body", "Query": "the query"})
 
 func namesOf(names map[string]string) map[string]string {
 	addNames(names, queueShape)

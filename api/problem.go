@@ -69,6 +69,7 @@ func problemOf(err error) *problem {
 	if p.status == "" {
 		p.status = statusOf[p.code]
 	}
+	p.faults = p.faults[:min(len(p.faults), maxFaults)]
 	if p.message == "" && len(p.faults) == 0 {
 		p.message = defaultMessage(p.code)
 	}

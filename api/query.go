@@ -179,9 +179,6 @@ func (q *query) err() error {
 	for _, name := range unknown {
 		q.fault(name, "is not a known parameter")
 	}
-	if len(q.faults) > maxFaults {
-		q.faults = q.faults[:maxFaults]
-	}
 	return q.faults.Err()
 }
 

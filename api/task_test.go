@@ -174,6 +174,15 @@ func TestTaskChange(t *testing.T) {
 		if now := r.do("GET", path, r.a.token, "").object(); now["name"] != "new" || now["try_count"] != 2.0 {
 			t.Errorf("a refused change left %v", now)
 		}
+		other := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"external_id":"y"`)).want(201).objects()[0]
+		if faults := r.do("PUT", path, r.a.token, `{"external_id":"y"}`).refused(409, "conflict"); !strings.Contains(faults["external_id"], jsonNumber(other["id"].(float64))) {
+			t.Errorf("faults %v", faults)
+		}
+		one := fmt.Sprintf(`{"a_number":"101","b_number":"102","extension_id":%d,"external_id":"z"}`, r.a.extension.ID)
+		faults = r.do("POST", queue+"/tasks/", r.a.token, `{"tasks":[`+one+strings.Repeat(","+one, 200)+`]}`).refused(400, "validation_error")
+		if faults["tasks[1].external_id"] == "" || len(faults) != maxFaults {
+			t.Errorf("%d faults: %v", len(faults), faults)
+		}
 		r.do("DELETE", path, r.a.token, "").want(204)
 		r.do("DELETE", path, r.a.token, "").want(204)
 		gone := r.do("GET", path, r.a.token, "").want(200).object()
@@ -231,6 +240,9 @@ func TestTaskList(t *testing.T) {
 		}
 		faults := r.do("GET", queue+"/tasks/?per_page=1001&page=0&order=up&status=odd&naem=x&created_from=then&name=%00&after_id=x", r.a.token, "").
 			refused(400, "validation_error")
+		if bad := r.do("GET", queue+"/tasks/?a=%zz", r.a.token, "").refused(400, "validation_error"); bad["the query"] == "" {
+			t.Errorf("faults %v", bad)
+		}
 		for _, f := range strings.Fields("per_page page order status naem created_from name after_id") {
 			if faults[f] == "" {
 				t.Errorf("%s has no fault: %v", f, faults)
