@@ -73,6 +73,9 @@ func startReceiver(creds *credentials, stdout io.Writer) (io.Closer, error) {
 		address = strings.TrimPrefix(creds.Receiver, "http://")
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil { // somebody else's by now: tasks of former starts send to nobody
+		listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("receiver of events: %w", err)
 	}

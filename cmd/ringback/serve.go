@@ -34,7 +34,7 @@ func serveCommand(args []string, signals <-chan os.Signal, stderr io.Writer) err
 
 // serve runs a node until a signal comes, then stops it in the order in which
 // work flows: no requests, no new calls, calls under way until the grace is
-// over or a second signal comes, their results, their events. up is called
+// over or a second signal comes, their results, the events being sent. up is called
 // with the node's address once it answers.
 //
 // It is one straight line on purpose, and therefore long: the order is what
@@ -58,7 +58,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, networks.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, networks.close()) }()
 
 	observed := newMetrics()
 	lease := scheduler.NewLease()
