@@ -20,6 +20,7 @@ run: build ## build, then start the demonstration: SQLite, simulated carrier, ma
 	@exec $(BIN) demo
 
 test: ## run every test, on SQLite and on PostgreSQL; installs what is missing where it may
+	@.ci/packages
 	$(GO) test -timeout 15m ./...
 
 race: ## run the tests under the race detector (needs a C compiler)

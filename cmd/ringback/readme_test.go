@@ -120,19 +120,16 @@ func TestREADMETranscript(t *testing.T) {
 	}
 }
 
-// needCurl installs curl where it is missing and may be installed.
+// needCurl skips the test where there is no curl to type with.
 func needCurl(t *testing.T) {
 	t.Helper()
 	_, err := exec.LookPath("curl")
-	if err != nil && os.Geteuid() == 0 {
-		err = exec.Command("apt-get", "install", "-y", "--no-install-recommends", "curl").Run()
-	}
 	switch {
 	case err == nil:
 	case os.Getenv("CI") == "true":
 		t.Fatal(err)
 	default:
-		t.Skipf("THE README IS NOT TESTED: there is no curl: %v", err)
+		t.Skipf("THE README IS NOT TESTED: %v", err)
 	}
 }
 
