@@ -26,6 +26,9 @@ var errPanic = errors.New("panic")
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.o.Now()
 	r = r.Clone(r.Context()) // the caller's URL stays as it is
+	if r.Method == http.MethodHead {
+		r.Method = http.MethodGet // net/http leaves out the body
+	}
 	r.URL.Path, r.URL.RawPath = tidyPath(r.URL.Path), ""
 	id := r.Header.Get(headerRequestID)
 	if !plainID(id) {

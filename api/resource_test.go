@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -421,4 +423,18 @@ func TestObserver(t *testing.T) {
 			t.Errorf("saw %q, want %q", w.seen, want)
 		}
 	})
+}
+
+// A HEAD is a GET without a body, as load balancers ask.
+func TestHead(t *testing.T) {
+	server := httptest.NewServer(New(Options{}))
+	defer server.Close()
+	resp, err := http.Head(server.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || len(body) != 0 || resp.ContentLength <= 0 {
+		t.Errorf("%s, %d bytes of %d: %v", resp.Status, len(body), resp.ContentLength, err)
+	}
 }

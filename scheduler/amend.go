@@ -30,8 +30,10 @@ func (t Task) Draft() Draft {
 // Amend checks a draft as NewTask does and returns the waiting task t with
 // what the draft asks; where it stands stays as it is. A start that moves, by
 // a second or more, is when the task is due; one that stays, or a deadline that
-// does, may be past.
+// does, may be past; an extension and caller numbers that stay need not be
+// allowed any more.
 func (in Intake) Amend(t Task, d Draft, faults *Faults) Task {
+	in.stored = &t
 	if sameSecond(d.StartAt, t.StartAt) {
 		d.StartAt = t.StartAt
 	}

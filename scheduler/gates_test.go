@@ -112,6 +112,28 @@ func TestAmend(t *testing.T) {
 			t.Errorf("faults %v", faults)
 		}
 	})
+	t.Run("what stays need not be allowed any more, what is new must be", func(t *testing.T) {
+		in := in
+		in.Extension = func(id ExtensionID) (Extension, bool) { return Extension{ID: id, Blocked: true, ANI: "333"}, true }
+		t1 := waiting
+		t1.Params.SrcANI, t1.Params.AttemptDstANI = "111", []string{"222"}
+		for claim, tc := range map[string]struct {
+			change func(*Draft)
+			faults int
+		}{
+			"nothing":           {func(*Draft) {}, 0},
+			"a known number":    {func(d *Draft) { d.Params.DstANI = "222" }, 0},
+			"a new number":      {func(d *Draft) { d.Params.DstANI = "444" }, 1},
+			"another extension": {func(d *Draft) { d.ExtensionID = 2 }, 3}, // blocked, and both numbers are not its own
+		} {
+			var faults Faults
+			d := t1.Draft()
+			tc.change(&d)
+			if in.Amend(t1, d, &faults); len(faults) != tc.faults {
+				t.Errorf("%s: faults %v, want %d", claim, faults, tc.faults)
+			}
+		}
+	})
 	t.Run("fewer tries than were spent are refused", func(t *testing.T) {
 		two := 2
 		_, faults := change(func(d *Draft) { d.TryCount = &two })

@@ -61,6 +61,18 @@ type Intake struct {
 	URL func(url string) error
 	// Extension finds an extension of the client.
 	Extension func(ExtensionID) (Extension, bool)
+
+	stored *Task // whose change this is: what it has already was judged then
+}
+
+// kept reports whether the task that is changed has a caller number already,
+// for the same extension.
+func (in Intake) kept(number string, ext ExtensionID) bool {
+	if in.stored == nil || in.stored.ExtensionID != ext {
+		return false
+	}
+	p := in.stored.Params
+	return slices.Contains(slices.Concat([]string{p.CallerIDNumber, p.SrcANI, p.DstANI}, p.AttemptSrcANI, p.AttemptDstANI), number)
 }
 
 // NewTask checks a draft and makes the task. Every fault is added to faults,
@@ -191,7 +203,7 @@ func (c check) extension(id ExtensionID) Extension {
 	case !ok:
 		c.fault("ExtensionID", "is not an extension of this client")
 		return Extension{}
-	case ext.Blocked:
+	case ext.Blocked && (c.in.stored == nil || c.in.stored.ExtensionID != id):
 		c.fault("ExtensionID", "is blocked")
 	}
 	return ext
@@ -250,7 +262,7 @@ func (c check) callerIDs(field string, given []string, ext Extension) {
 
 // callerID allows the extension's own number alone.
 func (c check) callerID(field, given string, ext Extension) {
-	if given != "" && ext.ID != 0 && given != ext.ANI {
+	if given != "" && ext.ID != 0 && given != ext.ANI && !c.in.kept(given, ext.ID) {
 		c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
 	}
 }
