@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -81,6 +82,8 @@ type Dispatcher struct {
 	wake    chan struct{}
 	oversee chan struct{}
 	workers sync.WaitGroup
+	next    atomic.Int64 // Unix nanoseconds of what the last claim left to start next; 0: nothing
+	late    atomic.Bool  // it was told that a queue is overdue
 
 	mu    sync.Mutex
 	calls map[CallID]*underWay // results not yet written included
@@ -123,6 +126,30 @@ func (d *Dispatcher) InProgress() int {
 	return len(d.calls)
 }
 
+// Overdue is for how long something that may start, by all that is known, has
+// not been started.
+func (d *Dispatcher) Overdue() time.Duration {
+	next := d.next.Load()
+	if next == 0 {
+		return 0
+	}
+	return max(0, d.o.Now().Sub(time.Unix(0, next)))
+}
+
+// tellOverdue logs once when a queue is overdue for longer than a lease, and
+// once when it is not any more.
+func (d *Dispatcher) tellOverdue() {
+	over := d.Overdue()
+	late := over > d.o.Lease.Length()
+	switch {
+	case d.late.Swap(late) == late:
+	case late:
+		d.o.Log.Warn("a queue is overdue: workers or the dialer are full, or the database is slow", "took", over)
+	default:
+		d.o.Log.Info("no queue is overdue any more")
+	}
+}
+
 // How soon a look is repeated when awake queues were held by another node.
 const (
 	againMin = 2 * time.Millisecond
@@ -139,6 +166,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.oversee:
+			d.tellOverdue()
 			d.overseeCalls(ctx)
 			continue
 		case <-d.wake:
@@ -194,6 +222,10 @@ func (d *Dispatcher) claim(ctx context.Context, room int) (Claimed, error) {
 	claimed, err := d.o.Tasks.Claim(context.WithoutCancel(ctx), d.o.Lease.Owner(), now, room)
 	if err != nil {
 		return claimed, err
+	}
+	d.next.Store(0)
+	if !claimed.Next.IsZero() {
+		d.next.Store(claimed.Next.UnixNano())
 	}
 	late := make([]time.Duration, len(claimed.Started))
 	for i, s := range claimed.Started {

@@ -95,6 +95,20 @@ func TestADialerWithoutRoomCostsNoTry(t *testing.T) {
 	})
 }
 
+func TestAQueueThatStandsStillIsOverdue(t *testing.T) {
+	inRig(t, rigOptions{dial: talk(time.Hour), workers: 1}, func(r *rig) {
+		r.add(2, 1, time.Minute)
+		pass(time.Minute - time.Second)
+		if got := r.disp.Overdue(); got != 0 {
+			r.Errorf("overdue for %s before it is due", got)
+		}
+		pass(31 * time.Second)
+		if got := r.disp.Overdue(); got < 29*time.Second || got > 31*time.Second {
+			r.Errorf("overdue for %s after half a minute without a worker", got)
+		}
+	})
+}
+
 func TestACallIsHungUpWhenItsTaskIsCancelled(t *testing.T) {
 	inRig(t, rigOptions{dial: ring(time.Hour)}, func(r *rig) {
 		id := r.add(1, 5, 0)[0].ID

@@ -11,8 +11,9 @@ type Lease struct {
 	mu     sync.Mutex
 	owner  Owner
 	until  time.Time // when it runs out
-	margin time.Duration
-	since  time.Time // unbroken since
+	length time.Duration
+	margin time.Duration // how long before its end nothing is started any more
+	since  time.Time     // unbroken since
 	fenced chan struct{}
 	over   bool
 }
@@ -25,6 +26,13 @@ func (l *Lease) Owner() Owner {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.owner
+}
+
+// Length is for how long the lease is taken at a time.
+func (l *Lease) Length() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.length
 }
 
 // Valid reports whether calls may be started: the lease is held, and does not
@@ -46,7 +54,7 @@ func (l *Lease) hold(owner Owner, began time.Time, length time.Duration) {
 	if !time.Now().Before(l.until) {
 		l.since = began // it had lapsed, or is the first
 	}
-	l.owner, l.until, l.margin = owner, began.Add(length), length/6
+	l.owner, l.until, l.length, l.margin = owner, began.Add(length), length, length/6
 }
 
 // unbroken is for how long the lease has been held without a gap.

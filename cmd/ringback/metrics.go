@@ -59,9 +59,8 @@ func newMetrics() *metrics {
 }
 
 // gauge shows a number that is asked for when the metrics are read.
-func (m *metrics) gauge(name, help string, value func() int) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
-		func() float64 { return float64(value()) }))
+func (m *metrics) gauge(name, help string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
 // handler answers /metrics.

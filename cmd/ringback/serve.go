@@ -77,7 +77,12 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	db.OnTasks(dispatcher.Wake)
 	db.OnEvents(notifier.Wake)
 	db.OnTransition(observed.Wrote)
-	observed.gauge("ringback_calls_in_progress", "Calls under way on this node, results not yet written included.", dispatcher.InProgress)
+	observed.gauge("ringback_overdue_seconds", "For how long something that may start has not been started.", func() float64 {
+		return dispatcher.Overdue().Seconds()
+	})
+	observed.gauge("ringback_calls_in_progress", "Calls under way on this node, results not yet written included.", func() float64 {
+		return float64(dispatcher.InProgress())
+	})
 
 	left, err := node.Join(ctx)
 	switch {
