@@ -77,10 +77,12 @@ const foremost = `(SELECT id FROM (SELECT id, state, row_number() OVER (PARTITIO
 	FROM deliveries WHERE state IN ('ready', 'held') AND task_id = `
 
 // What another transaction holds is being let go by that one: nobody waits for
-// anybody here.
+// anybody here. The inner state is not spelled as in the predicate of
+// deliveries_held: for "id = ANY" a planner without statistics would walk that
+// index once for each id.
 var promoteHeld = statement{
 	postgres: `UPDATE deliveries SET state = 'ready', next_at = ($2::timestamptz[])[1] WHERE id = ANY(ARRAY(
-		SELECT id FROM deliveries WHERE state = 'held' AND id = ANY(ARRAY` + foremost + `ANY($1::bigint[])) f
+		SELECT id FROM deliveries WHERE state IN ('ready', 'held') AND state <> 'ready' AND id = ANY(ARRAY` + foremost + `ANY($1::bigint[])) f
 			WHERE place = 1 AND state = 'held'))
 		ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))`,
 	sqlite: `UPDATE deliveries SET state = 'ready', next_at = $2 WHERE id IN ` + foremost + `$1)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,9 @@ import (
 // wakeChannel carries, between nodes, that a task may start.
 const wakeChannel = "ringback_wake"
 
+// poolSize is how many connections a node has, unless the URL says it.
+const poolSize = 16
+
 // postgres is one pgx pool, below gorm.
 type postgres struct {
 	pool *pgxpool.Pool
@@ -26,8 +30,8 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return errors.New("the URL is not one of PostgreSQL") // pgx's own error may quote the password
 	}
-	if cfg.MaxConns < 16 {
-		cfg.MaxConns = 16
+	if !strings.Contains(url, "pool_max_conns=") {
+		cfg.MaxConns = max(cfg.MaxConns, poolSize)
 	}
 	params := cfg.ConnConfig.RuntimeParams
 	// A frozen host must not hold a queue's row for ever.
@@ -35,6 +39,8 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 	params["lock_timeout"] = "4000"
 	params["idle_in_transaction_session_timeout"] = "5000"
 	params["client_connection_check_interval"] = "2000"
+	// Statements run for milliseconds: compiling one takes hundreds.
+	params["jit"] = "off"
 	params["timezone"] = "UTC"
 	if params["application_name"] == "" {
 		params["application_name"] = "ringback"

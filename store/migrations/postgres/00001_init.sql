@@ -184,7 +184,7 @@ CREATE TABLE attempts (
     legs         jsonb       NOT NULL DEFAULT '[]',
     variables    jsonb       NOT NULL DEFAULT '{}',
     CHECK ((ended_at IS NULL) = (result = ''))
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 30);
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
