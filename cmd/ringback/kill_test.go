@@ -183,7 +183,7 @@ func (m *massacre) judge(ids []int64) string {
 		faults = append(faults, fault)
 	}
 	for _, id := range ids {
-		err := await(patience*2, func() error { // a killed node's deliveries wait for their lease to end
+		err := await(eventPatience, func() error {
 			if got := m.receiver.of(id); len(got) != 1 || got[0] != "after" {
 				return fmt.Errorf("task %d sent the events %q, want one after", id, got)
 			}

@@ -24,6 +24,11 @@ import (
 // patience is how long a test waits for what must come at once.
 const patience = 30 * time.Second
 
+// eventPatience is how long a test waits for events after a kill: what was
+// being sent is left to the dead until the lease of the delivery is over, and a
+// later event of the task waits for it, a minute at most.
+const eventPatience = 90 * time.Second
+
 func TestMain(m *testing.M) {
 	// The test binary is the program too: started as "ringback" it runs main,
 	// under the race detector if the tests are.

@@ -242,7 +242,7 @@ func (b *bench) heard(_ *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = await(patience, func() error {
+	err = await(eventPatience, func() error {
 		if got := b.receiver.of(task.ID); !slices.Equal(got, args[1:]) {
 			return fmt.Errorf("task %s sent the events %q, want %q", args[0], got, args[1:])
 		}
