@@ -126,30 +126,6 @@ func (d *Dispatcher) InProgress() int {
 	return len(d.calls)
 }
 
-// Overdue is for how long something that may start, by all that is known, has
-// not been started.
-func (d *Dispatcher) Overdue() time.Duration {
-	next := d.next.Load()
-	if next == 0 {
-		return 0
-	}
-	return max(0, d.o.Now().Sub(time.Unix(0, next)))
-}
-
-// tellOverdue logs once when a queue is overdue for longer than a lease, and
-// once when it is not any more.
-func (d *Dispatcher) tellOverdue() {
-	over := d.Overdue()
-	late := over > d.o.Lease.Length()
-	switch {
-	case d.late.Swap(late) == late:
-	case late:
-		d.o.Log.Warn("a queue is overdue: workers or the dialer are full, or the database is slow", "took", over)
-	default:
-		d.o.Log.Info("no queue is overdue any more")
-	}
-}
-
 // How soon a look is repeated when awake queues were held by another node.
 const (
 	againMin = 2 * time.Millisecond
@@ -297,50 +273,6 @@ func (d *Dispatcher) bridged(id CallID) {
 	if call := d.calls[id]; call != nil {
 		call.bridged = true
 	}
-}
-
-// overseeCalls hangs up what a client asked to be cancelled, and releases what
-// this node started without knowing: the answer to a commit was lost, and
-// nothing was dialled.
-func (d *Dispatcher) overseeCalls(ctx context.Context) {
-	odd, err := d.o.Tasks.Oversee(ctx, d.o.Lease.Owner(), d.ids())
-	if err != nil {
-		if ctx.Err() == nil {
-			d.o.Log.Error("look at executed tasks failed; the next tick tries again", "err", err)
-		}
-		return
-	}
-	now := d.o.Now()
-	for _, o := range odd {
-		task := o.Task
-		switch {
-		case task.CancelRequested && d.cut(task.CallID, CutAPI), d.has(task.CallID):
-		case now.Sub(task.UpdatedAt) <= d.o.Stray || !d.o.Lease.Valid():
-		case o.StartedBy != task.Node:
-			// Taken over, and nobody was told: the answer was lost. It was dialled.
-			d.o.Log.Warn("a task taken over was not lost yet", "task", task.ID, "call", task.CallID)
-			d.settle(task.CallID, task.Lose(now))
-		default:
-			d.o.Log.Warn("release a task that was started and not dialled", "task", task.ID, "call", task.CallID)
-			d.settle(task.CallID, task.Release(now))
-		}
-	}
-}
-
-// Lose records that the calls of tasks taken over from another node are gone.
-func (d *Dispatcher) Lose(tasks []Task) {
-	now := d.o.Now()
-	for _, task := range tasks {
-		d.settle(task.CallID, task.Lose(now))
-	}
-}
-
-// settle records the end of a task that has no worker.
-func (d *Dispatcher) settle(id CallID, tr Transition) {
-	d.mu.Lock()
-	d.calls[id] = &underWay{} // so that it is not settled twice
-	d.mu.Unlock()
-	d.o.Recorder.Record(tr, func(bool) { d.done(id) })
 }
 
 func (d *Dispatcher) ids() []CallID {
