@@ -116,7 +116,8 @@ func (m *massacre) run(t *testing.T) string {
 			break
 		}
 		if time.Now().After(end) {
-			return fmt.Sprintf("%d tasks are unfinished after %s, %v", left, m.limitFor, err)
+			unfinished := fmt.Sprintf("%d tasks are unfinished after %s, %v", left, m.limitFor, err)
+			return strings.Join(append(m.judgeCalls(), unfinished), "\n")
 		}
 		<-time.After(time.Second)
 		victim := round % m.nodes
@@ -163,21 +164,9 @@ func (m *massacre) unfinished() (int, error) {
 
 // judge looks at the carrier's journal, the events, and the slots.
 func (m *massacre) judge(ids []int64) string {
-	v, err := judgement(m.journal(), m.gone)
-	if err != nil {
-		return err.Error()
-	}
-	faults := v.faults
-	if v.peak != m.limit {
-		faults = append(faults, fmt.Sprintf("at most %d calls were up at one time, the limit is %d", v.peak, m.limit))
-	}
+	faults := m.judgeCalls()
 	if m.freeze && m.fenced == 0 {
 		faults = append(faults, "no process was fenced: nothing is known about that")
-	}
-	for task, attempts := range v.tasks {
-		if attempts > massacreTryCount {
-			faults = append(faults, fmt.Sprintf("task %d was tried %d times", task, attempts))
-		}
 	}
 	if fault := m.probeSlots(); fault != "" {
 		faults = append(faults, fault)
@@ -194,10 +183,28 @@ func (m *massacre) judge(ids []int64) string {
 			break
 		}
 	}
+	return strings.Join(faults, "\n")
+}
+
+// judgeCalls looks at the carrier's journal alone.
+func (m *massacre) judgeCalls() []string {
+	v, err := judgement(m.journal(), m.gone)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	faults := v.faults
 	if len(faults) > 10 {
 		faults = append(faults[:10], fmt.Sprintf("and %d more", len(faults)-10))
 	}
-	return strings.Join(faults, "\n")
+	if v.peak != m.limit {
+		faults = append(faults, fmt.Sprintf("at most %d calls were up at one time, the limit is %d", v.peak, m.limit))
+	}
+	for task, attempts := range v.tasks {
+		if attempts > massacreTryCount {
+			faults = append(faults, fmt.Sprintf("task %d was tried %d times", task, attempts))
+		}
+	}
+	return faults
 }
 
 // probeSlots fills the queue again, to the limit: a slot that did not come
@@ -215,12 +222,17 @@ func (m *massacre) probeSlots() string {
 	}
 	var queue struct{ Counts map[string]json.Number }
 	path := m.client.path(fmt.Sprintf("/task_scheduler/%d", m.client.queue))
-	<-time.After(2 * time.Second)
-	if err := m.client.must(http.StatusOK, "GET", path, nil, &queue); err != nil {
+	err := await(4*time.Second, func() error {
+		if err := m.client.must(http.StatusOK, "GET", path, nil, &queue); err != nil {
+			return err
+		}
+		if n := queue.Counts["executed"].String(); n != fmt.Sprint(m.limit) {
+			return fmt.Errorf("%s tasks are executed of a queue with the limit %d", n, m.limit)
+		}
+		return nil
+	})
+	if err != nil {
 		return err.Error()
-	}
-	if n := queue.Counts["executed"].String(); n != fmt.Sprint(m.limit) {
-		return fmt.Sprintf("%s tasks are executed of a queue with the limit %d", n, m.limit)
 	}
 	return ""
 }
