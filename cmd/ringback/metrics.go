@@ -93,8 +93,14 @@ func (m *metrics) Tried(kind scheduler.EventKind, state scheduler.DeliveryState,
 // Overtook counts events that went before an earlier one of their task.
 func (m *metrics) Overtook(n int) { m.overtook.Add(float64(n)) }
 
-// Answered counts a request; route is its pattern, not its path.
+// Answered counts a request; route is its pattern, not its path. Methods that
+// nobody routes are one: callers must not make up labels.
 func (m *metrics) Answered(method, route string, status int, took time.Duration) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:
+	default:
+		method = "other"
+	}
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
 	m.request.WithLabelValues(method, route).Observe(took.Seconds())
 }
