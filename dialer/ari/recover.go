@@ -1,0 +1,98 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"ringback/dialer"
+)
+
+// reconcile compares the legs under way with the channels that Asterisk has:
+// a leg whose channel is gone has ended, a channel of our application that is
+// no leg is left from a former life, or from before the connection was lost,
+// and is hung up. Bridges of ours that join nobody are removed.
+func (d *Driver) reconcile(ctx context.Context) error {
+	legs := d.placed() // before the list is made: later ones need not be on it
+	list, err := d.rest.channelsNow(ctx)
+	if err != nil {
+		return fmt.Errorf("list the channels: %w", err)
+	}
+	there := map[dialer.LegID]channel{}
+	for _, c := range list {
+		there[c.ID] = c
+	}
+	for _, l := range legs {
+		switch c, ok := there[l.id]; {
+		case !ok:
+			l.lose("the channel is gone")
+		case c.inStasis():
+			l.answer()
+		}
+	}
+	if err := d.clearChannels(ctx, there); err != nil {
+		return err
+	}
+	return d.clearBridges(ctx)
+}
+
+// clearChannels hangs up what is ours and belongs to no leg.
+func (d *Driver) clearChannels(ctx context.Context, there map[dialer.LegID]channel) error {
+	ours, err := d.rest.subscribed(ctx, d.app)
+	if err != nil {
+		return fmt.Errorf("list the channels of the application: %w", err)
+	}
+	for _, id := range ours {
+		if _, ok := there[id]; !ok || !legForm.MatchString(string(id)) || d.leg(id) != nil {
+			continue
+		}
+		d.log.Warn("a channel is left of a call that is over; it is hung up", "leg", string(id))
+		if err := d.rest.hangup(ctx, id, "normal"); err != nil {
+			return fmt.Errorf("hang up a channel that is left: %w", err)
+		}
+	}
+	return nil
+}
+
+// clearBridges removes the bridges of our application whose leg A is no more.
+func (d *Driver) clearBridges(ctx context.Context) error {
+	list, err := d.rest.bridges(ctx)
+	if err != nil {
+		return fmt.Errorf("list the bridges: %w", err)
+	}
+	for _, b := range list {
+		a, ours := strings.CutSuffix(b.ID, bridgeMark)
+		if !ours || b.Name != d.app || d.leg(dialer.LegID(a)) != nil {
+			continue
+		}
+		if err := d.rest.remove(ctx, b.ID); err != nil {
+			return fmt.Errorf("remove a bridge that is left: %w", err)
+		}
+	}
+	return nil
+}
+
+// placed returns the legs that Asterisk has taken.
+func (d *Driver) placed() []*leg {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var legs []*leg
+	for _, l := range d.legs {
+		if l.isPlaced() {
+			legs = append(legs, l)
+		}
+	}
+	return legs
+}
+
+// errAway is why legs end that Asterisk was away from for too long.
+var errAway = errors.New("asterisk was away for too long")
+
+// loseAll ends the legs of an Asterisk that does not come back. Should it, what
+// is left of them there is hung up.
+func (d *Driver) loseAll() {
+	for _, l := range d.placed() {
+		l.lose(errAway.Error())
+	}
+}

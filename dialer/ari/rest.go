@@ -1,0 +1,233 @@
+package ari
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"ringback/dialer"
+)
+
+const (
+	// maxConns keeps us below Asterisk's 100 HTTP sessions, which count idle
+	// connections, too.
+	maxConns = 8
+	// idleFor is less than the 15 s after which Asterisk closes an idle
+	// connection (http.conf, session_keep_alive).
+	idleFor = 5 * time.Second
+	// requestLimit is how long a request may take.
+	requestLimit = 10 * time.Second
+	// maxAnswer bounds an answer, in bytes: a list of ten thousand channels.
+	maxAnswer = 16 << 20
+	// unansweredFor is how long a channel may ring before Asterisk ends it
+	// without us, in seconds: longer than any call of ours rings.
+	unansweredFor = 150
+)
+
+// errGone says that what a request was about does not exist.
+var errGone = errors.New("does not exist")
+
+// errUnsent says that a request never left: nothing was signalled.
+var errUnsent = errors.New("asterisk was not reached")
+
+// refusal is an answer of Asterisk that is no success.
+type refusal struct {
+	status  int
+	message string
+}
+
+func (r refusal) Error() string {
+	if r.message == "" {
+		return fmt.Sprintf("asterisk answered %d", r.status)
+	}
+	return fmt.Sprintf("asterisk answered %d: %s", r.status, r.message)
+}
+
+// rest is ARI's requests.
+type rest struct {
+	base               *url.URL
+	username, password string
+	client             *http.Client
+}
+
+func newREST(base *url.URL, username, password string) *rest {
+	return &rest{
+		base: base, username: username, password: password,
+		client: &http.Client{Transport: &http.Transport{
+			MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns, IdleConnTimeout: idleFor, ForceAttemptHTTP2: false,
+		}},
+	}
+}
+
+func (r *rest) close() { r.client.CloseIdleConnections() }
+
+// do sends a request and decodes the answer into to, unless that is nil.
+func (r *rest) do(ctx context.Context, method string, u *url.URL, body, to any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth(r.username, r.password)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		err = bare(err)
+		if !sent.Load() {
+			return fmt.Errorf("%w: %w", errUnsent, err)
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	answer := io.LimitReader(resp.Body, maxAnswer)
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return errGone
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		var said struct{ Message, Error string }
+		_ = json.NewDecoder(answer).Decode(&said) // whatever it is, the status says enough
+		return refusal{resp.StatusCode, strings.TrimSpace(said.Message + " " + said.Error)}
+	case to != nil:
+		return json.NewDecoder(answer).Decode(to)
+	}
+	_, err = io.Copy(io.Discard, answer)
+	return err
+}
+
+// bare leaves the URL out of an error: it holds ids and hosts.
+func bare(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// channels is the address of a channel, or of an order to it.
+func (r *rest) channel(id dialer.LegID, order ...string) *url.URL {
+	return r.base.JoinPath(append([]string{"channels", url.PathEscape(string(id))}, order...)...)
+}
+
+// originated is the body of a new channel.
+type originated struct {
+	Endpoint   string       `json:"endpoint"`
+	App        string       `json:"app"`
+	CallerID   string       `json:"callerId,omitempty"`
+	Timeout    int          `json:"timeout"` // seconds
+	Originator dialer.LegID `json:"originator,omitempty"`
+}
+
+func (r *rest) originate(ctx context.Context, id dialer.LegID, o originated) error {
+	return r.do(ctx, http.MethodPost, r.channel(id), o, nil)
+}
+
+func (r *rest) ring(ctx context.Context, id dialer.LegID, on bool) error {
+	method := http.MethodDelete
+	if on {
+		method = http.MethodPost
+	}
+	return r.do(ctx, method, r.channel(id, "ring"), nil, nil)
+}
+
+// hangup ends a channel; one that is gone is no error.
+func (r *rest) hangup(ctx context.Context, id dialer.LegID, reason string) error {
+	u := r.channel(id)
+	u.RawQuery = url.Values{"reason": {reason}}.Encode()
+	if err := r.do(ctx, http.MethodDelete, u, nil, nil); !errors.Is(err, errGone) {
+		return err
+	}
+	return nil
+}
+
+// channel is what ARI says of a channel.
+type channel struct {
+	ID       dialer.LegID `json:"id"`
+	State    string       `json:"state"`
+	Dialplan struct {
+		App string `json:"app_name"`
+	} `json:"dialplan"`
+}
+
+// inStasis reports whether the channel was answered and is an application's.
+func (c channel) inStasis() bool { return c.State == "Up" && c.Dialplan.App == "Stasis" }
+
+func (r *rest) channelsNow(ctx context.Context) ([]channel, error) {
+	var list []channel
+	err := r.do(ctx, http.MethodGet, r.base.JoinPath("channels"), nil, &list)
+	return list, err
+}
+
+func (r *rest) channelNow(ctx context.Context, id dialer.LegID) (channel, error) {
+	var c channel
+	err := r.do(ctx, http.MethodGet, r.channel(id), nil, &c)
+	return c, err
+}
+
+// subscribed returns the channels of an application, rung ones included.
+func (r *rest) subscribed(ctx context.Context, app string) ([]dialer.LegID, error) {
+	var a struct {
+		Channels []dialer.LegID `json:"channel_ids"`
+	}
+	err := r.do(ctx, http.MethodGet, r.base.JoinPath("applications", url.PathEscape(app)), nil, &a)
+	return a.Channels, err
+}
+
+// bridge is what ARI says of a bridge, and what it is told of a new one.
+type bridge struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func (r *rest) bridges(ctx context.Context) ([]bridge, error) {
+	var list []bridge
+	err := r.do(ctx, http.MethodGet, r.base.JoinPath("bridges"), nil, &list)
+	return list, err
+}
+
+// join makes a bridge and puts two channels into it.
+func (r *rest) join(ctx context.Context, b bridge, x, y dialer.LegID) error {
+	made := struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	}{"mixing", b.Name}
+	u := r.base.JoinPath("bridges", url.PathEscape(b.ID))
+	if err := r.do(ctx, http.MethodPost, u, made, nil); err != nil {
+		return fmt.Errorf("make a bridge: %w", err)
+	}
+	put := struct {
+		Channel []dialer.LegID `json:"channel"`
+	}{[]dialer.LegID{x, y}}
+	if err := r.do(ctx, http.MethodPost, u.JoinPath("addChannel"), put, nil); err != nil {
+		return fmt.Errorf("put the legs into a bridge: %w", err)
+	}
+	return nil
+}
+
+// remove ends a bridge; one that is gone is no error.
+func (r *rest) remove(ctx context.Context, id string) error {
+	err := r.do(ctx, http.MethodDelete, r.base.JoinPath("bridges", url.PathEscape(id)), nil, nil)
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
