@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 )
@@ -162,14 +161,9 @@ func (s setting) find(src Source, flags map[string]string, file yamlFile, faults
 
 // readSecret returns the content of a file without its last line break.
 func (s setting) readSecret(from, path string, faults *Faults) string {
-	content, err := os.ReadFile(path)
+	text, err := secretFile(path)
 	if err != nil {
-		faults.add(from, "%s", reason(err))
-		return ""
-	}
-	text := strings.TrimRight(string(content), "\r\n")
-	if text == "" {
-		faults.add(from, "the file is empty")
+		faults.add(from, "%s", err)
 	}
 	return text
 }

@@ -16,39 +16,55 @@ import (
 // Trunk is a way out to the telephone network.
 type Trunk struct {
 	Name        string
-	Driver      string   // "sim" or "sip"
+	Driver      string   // "sim", "sip" or "ari"
 	Prefixes    []string // E.164 prefixes with +; empty: any number
 	Internal    bool     // takes dial strings such as 101
 	MaxChannels int      // calls at one time on this node; 0: no limit
 
+	// Endpoint has {number} or {e164} in it: of driver sip a SIP URI, of
+	// driver ari a dial string of Asterisk.
+	Endpoint string
+
 	// Of driver sip.
-	Endpoint      string   // SIP URI with {number} or {e164}
 	OutboundProxy string   // host:port that every request goes to; "": the endpoint's host
 	Listen        string   // IP:port, our own SIP address
 	Advertise     string   // IP or IP:port, our address as the peer sees it; "": found out
 	RTPPorts      string   // first-last
 	Codecs        []string // PCMA, PCMU, in order of preference
+
+	// Of driver ari.
+	URL      string // of ARI, without a slash at its end
+	Username string
+	Password Secret
+	App      string // Stasis application, without the node's name
 }
 
-// What a sip trunk has where nothing else is given.
+// What a trunk has where nothing else is given.
 const (
 	defaultSIPListen = "0.0.0.0:5060"
 	defaultRTPPorts  = "20000-29999"
+	defaultApp       = "ringback"
 )
 
 var defaultCodecs = []string{"PCMA", "PCMU"}
 
 // trunkField is a key of a trunk.
 type trunkField struct {
-	doc string
-	sip bool // of driver sip alone
-	set func(*Trunk, string) error
+	doc     string
+	drivers []string // that have it; none: all
+	set     func(*Trunk, string) error
 }
+
+var (
+	sipAlone  = []string{"sip"}
+	ariAlone  = []string{"ari"}
+	sipAndARI = []string{"sip", "ari"}
+)
 
 var trunkFields = map[string]trunkField{
 	"name": {doc: "unique; appears in the call history",
 		set: func(t *Trunk, s string) error { return nodeName(&t.Name, s) }},
-	"driver": {doc: "`sip`, or `sim` for a simulated carrier",
+	"driver": {doc: "`sip`, `ari` for an Asterisk, or `sim` for a simulated carrier",
 		set: func(t *Trunk, s string) error { return driver(&t.Driver, s) }},
 	"prefixes": {doc: "numbers it takes, such as `[\"+39\", \"+44\"]`, longest match; empty: any number",
 		set: func(t *Trunk, s string) error { return numberPrefixes(&t.Prefixes, s) }},
@@ -56,25 +72,35 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return onOff(&t.Internal, s) }},
 	"max_channels": {doc: "legs at one time on this node; 0 or absent: no limit",
 		set: func(t *Trunk, s string) error { return integer(&t.MaxChannels, s, 0, 100_000) }},
-	"endpoint": {sip: true, doc: "`sip:{number}@sip.example.net:5060`; `{number}` digits only, `{e164}` with +",
-		set: func(t *Trunk, s string) error { return endpoint(&t.Endpoint, s) }},
-	"outbound_proxy": {sip: true, doc: "`host:port` that every request is sent to; absent: the endpoint's host",
+	"endpoint": {drivers: sipAndARI, doc: "`sip:{number}@sip.example.net:5060`, or with `ari` `PJSIP/{number}@trunk`; `{number}` digits only, `{e164}` with +",
+		set: func(t *Trunk, s string) error { t.Endpoint = s; return nil }}, // judged once the driver is known
+	"url": {drivers: ariAlone, doc: "of Asterisk's ARI: `http://127.0.0.1:8088/ari`",
+		set: func(t *Trunk, s string) error { return ariURL(&t.URL, s) }},
+	"username": {drivers: ariAlone, doc: "a user of `ari.conf`",
+		set: func(t *Trunk, s string) error { return ariUser(&t.Username, s) }},
+	"password": {drivers: ariAlone, doc: "its password; or a file that holds it as `password_file`",
+		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
+	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
+		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
+	"outbound_proxy": {drivers: sipAlone, doc: "`host:port` that every request is sent to; absent: the endpoint's host",
 		set: func(t *Trunk, s string) error { return proxy(&t.OutboundProxy, s) }},
-	"listen": {sip: true, doc: "our own SIP address, IP and port; absent: `" + defaultSIPListen + "`",
+	"listen": {drivers: sipAlone, doc: "our own SIP address, IP and port; absent: `" + defaultSIPListen + "`",
 		set: func(t *Trunk, s string) error { return sipListen(&t.Listen, s) }},
-	"advertise": {sip: true, doc: "our address as the peer sees it (NAT), IP with or without a port; absent: found out",
+	"advertise": {drivers: sipAlone, doc: "our address as the peer sees it (NAT), IP with or without a port; absent: found out",
 		set: func(t *Trunk, s string) error { return advertise(&t.Advertise, s) }},
-	"rtp_ports": {sip: true, doc: "ports of the media; absent: `" + defaultRTPPorts + "`",
+	"rtp_ports": {drivers: sipAlone, doc: "ports of the media; absent: `" + defaultRTPPorts + "`",
 		set: func(t *Trunk, s string) error { return ports(&t.RTPPorts, s) }},
-	"codecs": {sip: true, doc: "in order of preference; absent: `[PCMA, PCMU]`",
+	"codecs": {drivers: sipAlone, doc: "in order of preference; absent: `[PCMA, PCMU]`",
 		set: func(t *Trunk, s string) error { return codecs(&t.Codecs, s) }},
 }
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"username", "password", "media", "register", "tls_cert", "tls_key", "tls_ca",
-	"uri_hosts", "max_cps", "failover", "url", "app", "address",
+	"media", "register", "tls_cert", "tls_key", "tls_ca", "uri_hosts", "max_cps", "failover", "address",
 }
+
+// sipNotYet are keys that only other drivers have in this release.
+var sipNotYet = []string{"username", "password", "password_file"}
 
 // readTrunks reads the list of trunks.
 func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
@@ -96,6 +122,9 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 			faults.add(at+".name", "is the name of another trunk too")
 		}
 		names[t.Name] = true
+		if other := t.otherUser(trunks); other != "" {
+			faults.add(at, "uses the same application of the same Asterisk as trunk %s: it needs the same username and password, or an app of its own", other)
+		}
 		trunks = append(trunks, t)
 	}
 	return trunks
@@ -103,32 +132,64 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 
 func readTrunk(path, in string, node *yaml.Node, faults *Faults) Trunk {
 	var t Trunk
-	sipOnly := map[string]string{} // key → where
+	places := map[string]string{} // key → where it stands
 	walk(path, in+".", node, faults, func(key, from string, value *yaml.Node) {
-		field, ok := trunkFields[key]
+		field, ok := trunkFields[strings.TrimSuffix(key, "_file")]
+		ok = ok && (trunkFields[key].set != nil || key == "password_file")
 		text, scalar := flatten(value)
+		var err error
 		switch {
 		case slices.Contains(trunkNotYet, key):
 			faults.add(from, "is not supported yet by this release")
+			return
 		case !ok:
 			faults.add(from, "is not a setting of a trunk")
+			return
 		case !scalar:
 			faults.add(from, "must be a single value or a list of them")
-		default:
-			if field.sip {
-				sipOnly[key] = from
-			}
-			if err := field.set(&t, text); err != nil {
-				faults.add(from, "%s", err)
-			}
+			return
+		case strings.HasSuffix(key, "_file"):
+			text, err = secretFile(text)
+		}
+		places[key] = from
+		if err == nil {
+			err = field.set(&t, text)
+		}
+		if err != nil {
+			faults.add(from, "%s", err)
 		}
 	})
-	if t.Driver == "sim" {
-		for _, from := range sipOnly {
-			faults.add(from, "is for driver sip alone")
+	t.checkKeys(places, faults)
+	return t
+}
+
+// checkKeys finds keys that the trunk's driver does not have, or that exclude
+// each other; places says where each stands.
+func (t *Trunk) checkKeys(places map[string]string, faults *Faults) {
+	for _, key := range slices.Sorted(maps.Keys(places)) {
+		only := trunkFields[strings.TrimSuffix(key, "_file")].drivers
+		switch {
+		case t.Driver == "" || only == nil || slices.Contains(only, t.Driver):
+		case t.Driver == "sip" && slices.Contains(sipNotYet, key):
+			faults.add(places[key], "is not supported yet by this release with driver sip")
+		default:
+			faults.add(places[key], "is for driver %s alone", strings.Join(only, " and driver "))
 		}
 	}
-	return t
+	if from, ok := places["password_file"]; ok && places["password"] != "" {
+		faults.add(from, "is given twice: here and as password")
+	}
+	from, ok := places["endpoint"]
+	if !ok {
+		return
+	}
+	judge := map[string]func(string) error{"sip": sipEndpoint, "ari": ariEndpoint}[t.Driver]
+	if judge == nil {
+		return
+	}
+	if err := judge(t.Endpoint); err != nil {
+		faults.add(from, "%s", err)
+	}
 }
 
 // check finds what a trunk lacks.
@@ -138,12 +199,18 @@ func (t *Trunk) check(at string, faults *Faults) {
 		faults.add(at+".name", "is required")
 	case t.Driver == "":
 		faults.add(at+".driver", "is required")
-	case t.Driver == "sip" && t.Endpoint == "":
-		faults.add(at+".endpoint", "is required for driver sip")
+	case t.Driver != "sim" && t.Endpoint == "":
+		faults.add(at+".endpoint", "is required for driver %s", t.Driver)
 	}
-	if t.Driver != "sip" {
-		return
+	switch t.Driver {
+	case "sip":
+		t.finishSIP()
+	case "ari":
+		t.finishARI(at, faults)
 	}
+}
+
+func (t *Trunk) finishSIP() {
 	if t.Listen == "" {
 		t.Listen = defaultSIPListen
 	}
@@ -156,10 +223,10 @@ func (t *Trunk) check(at string, faults *Faults) {
 }
 
 func driver(to *string, s string) error {
-	if s == "ari" || s == "esl" {
+	if s == "esl" {
 		return fmt.Errorf("%s is not supported yet by this release", s)
 	}
-	return oneOf(to, s, "sip", "sim")
+	return oneOf(to, s, "sip", "ari", "sim")
 }
 
 var prefixForm = regexp.MustCompile(`^\+[0-9]{1,15}$`)
@@ -178,7 +245,7 @@ func numberPrefixes(to *[]string, s string) error {
 	return nil
 }
 
-func endpoint(to *string, s string) error {
+func sipEndpoint(s string) error {
 	if !strings.HasPrefix(s, "sip:") || !strings.Contains(s, "{number}@") && !strings.Contains(s, "{e164}@") {
 		return errors.New("must be a SIP URI with the number in it: sip:{number}@sip.example.net:5060")
 	}
@@ -187,7 +254,6 @@ func endpoint(to *string, s string) error {
 			return fmt.Errorf("%s is not supported yet by this release", p)
 		}
 	}
-	*to = s
 	return nil
 }
 
@@ -252,8 +318,8 @@ func TrunkTable() string {
 	for _, key := range slices.Sorted(maps.Keys(trunkFields)) {
 		f := trunkFields[key]
 		drivers := "all"
-		if f.sip {
-			drivers = "`sip`"
+		if f.drivers != nil {
+			drivers = "`" + strings.Join(f.drivers, "`, `") + "`"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", key, drivers, f.doc)
 	}

@@ -24,12 +24,28 @@ trunks:
   - name: desk
     driver: sim
     internal: true
+  - name: pbx
+    driver: ari
+    url: http://127.0.0.1:8088/ari/
+    username: ringback
+    password: hush
+    endpoint: "PJSIP/{number}@trunk"
+  - name: local
+    driver: ari
+    url: http://127.0.0.1:8088/ari
+    username: ringback
+    password_file: ari.secret
+    app: ringback
+    endpoint: "Local/{number}@outgoing/n"
 `
-	cfg, err := load(t, true, nil, nil, map[string]string{"ringback.yaml": file})
+	cfg, err := load(t, true, nil, nil, map[string]string{"ringback.yaml": file, "ari.secret": "hush\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU]} {desk sim [] true 0      []}]`
+	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU]    } ` +
+		`{desk sim [] true 0      []    } ` +
+		`{pbx ari [] false 0 PJSIP/{number}@trunk     [] http://127.0.0.1:8088/ari ringback (secret) ringback} ` +
+		`{local ari [] false 0 Local/{number}@outgoing/n     [] http://127.0.0.1:8088/ari ringback (secret) ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -37,6 +53,7 @@ trunks:
 
 func TestBadFiles(t *testing.T) {
 	sip := "trunks:\n  - {name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h', "
+	ari := "trunks:\n  - {name: a, driver: ari, endpoint: 'PJSIP/{number}@t', "
 	tests := map[string]struct{ file, want string }{
 		"an unknown key":               {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
 		"a key that stands twice":      {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
@@ -49,7 +66,7 @@ func TestBadFiles(t *testing.T) {
 		"a trunk that is no mapping":   {"trunks: [3]", "must be a mapping"},
 		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
 		"a key not yet obeyed":         {sip + "register: true}", "trunks[0].register: is not supported yet"},
-		"a driver not yet there":       {"trunks: [{name: a, driver: ari}]", "trunks[0].driver: ari is not supported yet"},
+		"a driver not yet there":       {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
 		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=tls'}]", "transport=tls is not supported yet"},
 		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
 		"a trunk without a driver":     {"trunks: [{name: a}]", "trunks[0].driver: is required"},
@@ -59,11 +76,27 @@ func TestBadFiles(t *testing.T) {
 		"an endpoint without a number": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:h'}]", "with the number in it"},
 		"two trunks of one name":       {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
 		"a sip key of a sim trunk":     {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
-		"a prefix without plus":        {sip + "prefixes: [39]}", `"39" must be + and`},
-		"too few ports":                {sip + "rtp_ports: 20000-20001}", "at least four ports"},
-		"a codec we do not speak":      {sip + "codecs: [OPUS]}", `"OPUS" must be PCMA or PCMU`},
-		"a host name to advertise":     {sip + "advertise: example.net}", "must be an IP address"},
-		"a secret given twice":         {"secret_key: x\nsecret_key_file: y", "secret_key: is given twice"},
+		"an ari key of a sip trunk":    {sip + "url: 'http://h/ari'}", "trunks[0].url: is for driver ari alone"},
+		"a password of a sip trunk":    {sip + "password: x}", "trunks[0].password: is not supported yet"},
+		"a sip key of an ari trunk":    {ari + "codecs: PCMA}", "trunks[0].codecs: is for driver sip alone"},
+		"a trunk without a password":   {ari + "url: 'http://h/ari', username: u}", "trunks[0].password: is required"},
+		"a trunk without a url":        {ari + "username: u, password: x}", "trunks[0].url: is required"},
+		"a trunk without a user":       {ari + "url: 'http://h/ari', password: x}", "trunks[0].username: is required"},
+		"a user in the url":            {ari + "url: 'http://u:hush@h/ari'}", "trunks[0].url: must have no user"},
+		"a url of no web server":       {ari + "url: '127.0.0.1:8088'}", "trunks[0].url: must be http:// or https://"},
+		"two passwords of a trunk":     {ari + "password: x, password_file: ringback.yaml}", "trunks[0].password_file: is given twice"},
+		"a password file that is away": {ari + "password_file: nowhere}", "trunks[0].password_file: cannot open nowhere"},
+		"a file for another key":       {ari + "username_file: nowhere}", "trunks[0].username_file: is not a setting"},
+		"a dial string of two":         {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/{number}@t&PJSIP/1'}]", "must be a dial string of Asterisk"},
+		"a dial string without number": {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/t'}]", "with the number in it once"},
+		"a SIP URI for Asterisk":       {"trunks: [{name: a, driver: ari, endpoint: 'sip:{number}@h'}]", "must be a dial string of Asterisk"},
+		"two users of an application": {ari + "url: 'http://h/ari', username: u, password: x}\n" +
+			"  - {name: b, driver: ari, endpoint: 'PJSIP/{number}@t', url: 'http://h/ari/', username: v, password: x}", "the same username and password"},
+		"a prefix without plus":    {sip + "prefixes: [39]}", `"39" must be + and`},
+		"too few ports":            {sip + "rtp_ports: 20000-20001}", "at least four ports"},
+		"a codec we do not speak":  {sip + "codecs: [OPUS]}", `"OPUS" must be PCMA or PCMU`},
+		"a host name to advertise": {sip + "advertise: example.net}", "must be an IP address"},
+		"a secret given twice":     {"secret_key: x\nsecret_key_file: y", "secret_key: is given twice"},
 	}
 	for claim, test := range tests {
 		t.Run(claim, func(t *testing.T) {

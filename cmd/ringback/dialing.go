@@ -10,6 +10,7 @@ import (
 
 	"ringback/config"
 	"ringback/dialer"
+	"ringback/dialer/ari"
 	"ringback/dialer/sim"
 	"ringback/dialer/sip"
 )
@@ -17,9 +18,14 @@ import (
 // carriers are the networks of a node: the engine over their trunks, and the
 // drivers that must be closed.
 type carriers struct {
-	engine  *dialer.Engine
-	drivers []dialer.Driver
+	engine    *dialer.Engine
+	drivers   []dialer.Driver
+	asterisks map[asterisk]dialer.Driver
 }
+
+// asterisk is an application of an Asterisk. All its trunks share a driver:
+// a second connection would throw out the first.
+type asterisk struct{ url, app string }
 
 // openCarriers opens the drivers of the configured trunks; or, where every
 // call is to be simulated, the simulated carrier alone.
@@ -28,14 +34,13 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 	if cfg.Dialer == "sim" {
 		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
 	}
-	c := &carriers{}
+	c := &carriers{asterisks: map[asterisk]dialer.Driver{}}
 	trunks := make([]dialer.Trunk, len(list))
 	for i, t := range list {
-		driver, err := openDriver(cfg, t, log)
+		driver, err := c.open(cfg, t, log)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("trunk %s: %w", t.Name, err), c.close())
 		}
-		c.drivers = append(c.drivers, driver)
 		trunks[i] = dialer.Trunk{
 			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, MaxChannels: t.MaxChannels,
 			Simulated: t.Driver == "sim",
@@ -46,6 +51,23 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// open returns the driver of a trunk.
+func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Driver, error) {
+	of := asterisk{t.URL, t.App}
+	if driver, ok := c.asterisks[of]; ok && t.Driver == "ari" {
+		return driver, nil
+	}
+	driver, err := openDriver(cfg, t, log)
+	if err != nil {
+		return nil, err
+	}
+	c.drivers = append(c.drivers, driver)
+	if t.Driver == "ari" {
+		c.asterisks[of] = driver
+	}
+	return driver, nil
 }
 
 // openDriver opens the driver of a trunk.
@@ -60,8 +82,24 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 			Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
 			OutboundProxy: t.OutboundProxy, Log: log,
 		})
+	case "ari":
+		return ari.New(ari.Options{
+			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, Node: cfg.Node,
+			Endpoints: endpoints(cfg.Trunks, asterisk{t.URL, t.App}), Log: log,
+		})
 	}
 	return nil, fmt.Errorf("there is no driver %s", t.Driver)
+}
+
+// endpoints are those of all trunks on one application of an Asterisk.
+func endpoints(trunks []config.Trunk, of asterisk) map[string]string {
+	m := map[string]string{}
+	for _, t := range trunks {
+		if t.Driver == "ari" && (asterisk{t.URL, t.App}) == of {
+			m[t.Name] = t.Endpoint
+		}
+	}
+	return m
 }
 
 // simSeed is the seed that was configured, or a random one.
