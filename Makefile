@@ -8,10 +8,10 @@ LINT_VERSION := v2.15.0
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint bench e2e clean
+.PHONY: help build run test test-peers race lint bench e2e clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ringback
 	$(GO) build -trimpath -o $(BIN) ./cmd/ringback
@@ -22,6 +22,9 @@ run: build ## build, then start the demonstration: SQLite, simulated carrier, ma
 test: ## run every test, on SQLite and on PostgreSQL; installs what is missing where it may
 	@.ci/packages
 	$(GO) test -timeout 15m ./...
+
+test-peers: ## install Asterisk 22 and 16, each with a Debian of its own (root), and run the tests that need them
+	@GO=$(GO) .ci/peers
 
 race: ## run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...

@@ -111,6 +111,12 @@ func (d *Driver) add(l *leg) error {
 	return nil
 }
 
+func (d *Driver) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
 func (d *Driver) forget(l *leg) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -160,7 +166,7 @@ func (d *Driver) Bridge(ctx context.Context, a, b dialer.LegID) error {
 }
 
 // bridgeMark ends the ids of our bridges, after that of leg A.
-const bridgeMark = "+b"
+const bridgeMark = ".bridge" // no +: Asterisk reads it as a space
 
 // unbridge removes a bridge. What it cannot remove is removed when it connects
 // again.
@@ -210,6 +216,9 @@ func (d *Driver) Close(ctx context.Context) error {
 	case <-quiet:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+	}
+	if err == nil {
+		d.link.farewell()
 	}
 	d.kill()
 	<-quiet

@@ -39,6 +39,7 @@ type link struct {
 	mu    sync.Mutex
 	count int // connections so far
 	err   error
+	conn  *websocket.Conn // the last one
 }
 
 // state returns the number of the connection, and why it cannot be used; nil:
@@ -55,10 +56,22 @@ func (l *link) number() int {
 }
 
 // opened counts a connection that is not ready for use yet.
-func (l *link) opened() {
+func (l *link) opened(conn *websocket.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
+	l.conn = conn
+}
+
+// farewell closes a connection that works, so that Asterisk has nothing to
+// warn of.
+func (l *link) farewell() {
+	l.mu.Lock()
+	conn, err := l.conn, l.err
+	l.mu.Unlock()
+	if conn != nil && err == nil {
+		_ = conn.Close(websocket.StatusNormalClosure, "")
+	}
 }
 
 // set says whether the connection can be used.
@@ -78,7 +91,8 @@ func (d *Driver) connect() {
 	for d.life.Err() == nil {
 		was := d.link.number()
 		err := d.converse()
-		if d.life.Err() != nil {
+		if d.isClosed() {
+			<-d.life.Done()
 			return
 		}
 		if d.link.number() != was { // it was connected
@@ -110,7 +124,7 @@ func (d *Driver) converse() error {
 	defer func() { _ = conn.CloseNow() }()
 	ctx, cancel := context.WithCancelCause(d.life)
 	defer cancel(nil)
-	d.link.opened()
+	d.link.opened(conn)
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { cancel(d.read(ctx, conn)) })
