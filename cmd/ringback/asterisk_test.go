@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringback/dialer/ari/asterisktest"
+	"ringback/dialer/sip/sipptest"
+)
+
+// office is an Asterisk with SIPp at its far ends and a node that is connected
+// to it, both set up as docs/trunks.md says.
+type office struct {
+	pbx    *asterisktest.PBX
+	a, b   *sipptest.Peer
+	node   *program
+	client *tenant
+	events *receiver
+	dir    string
+}
+
+// newOffice starts all of it; the scenarios are those of A and B.
+func newOffice(t *testing.T, root, a, b string) *office {
+	t.Helper()
+	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
+	exchange := sipptest.NewExchange(t)
+	o := &office{
+		a:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, a), Limit: 2 * patience}),
+		b:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, b), Limit: 2 * patience}),
+		events: newReceiver(), dir: t.TempDir(),
+	}
+	t.Cleanup(o.events.Close)
+	exchange.Connect("390612340001", o.a.Addr)
+	exchange.Connect("390612340002", o.b.Addr)
+	o.pbx = asterisktest.Start(t, asterisktest.Options{Root: root, Carrier: exchange.Addr.String()})
+	if err := os.WriteFile(filepath.Join(o.dir, "ringback.yaml"), []byte(o.pbx.Doc("`ringback.yaml`")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.start(t)
+	var err error
+	if o.client, err = newTenant(o.node.url, 1); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if code, err := o.node.stop(syscall.SIGINT); code != 0 || err != nil {
+			t.Errorf("stop: exit code %d, %v\n%s", code, err, o.node.out.String())
+		}
+	})
+	return o
+}
+
+// start starts the node, again if it was killed.
+func (o *office) start(t *testing.T) {
+	t.Helper()
+	var err error
+	o.node, err = startProgram("", o.dir, []string{"serve"}, []string{
+		"RINGBACK_ADMIN_USERNAME=" + adminName, "RINGBACK_ADMIN_PASSWORD=" + adminPassword,
+		"RINGBACK_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "RINGBACK_NODE=desk", "RINGBACK_GRACE=1s",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.client != nil {
+		o.client.base = o.node.url
+	}
+}
+
+// post posts the task.
+func (o *office) post(t *testing.T) {
+	t.Helper()
+	task := map[string]any{
+		"name": "at the office", "a_number": "+390612340001", "b_number": "+390612340002", "extension_id": o.client.extension,
+		"url_before": o.events.URL + "/before", "url_success": o.events.URL + "/success", "url_after": o.events.URL + "/after",
+	}
+	if err := o.client.must(http.StatusCreated, "POST", o.client.tasks(), map[string]any{"tasks": []any{task}}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// finished waits until the task is finished, and wants it to be a success.
+func (o *office) finished(t *testing.T) wireTask {
+	t.Helper()
+	var got wireTask
+	err := await(patience, func() (err error) {
+		if got, err = o.client.task("at the office"); err == nil && got.Status != "finished" {
+			err = fmt.Errorf("the task is still %s", got.Status)
+		}
+		return err
+	})
+	if err != nil || got.FinishResult != "success" {
+		t.Fatalf("got %+v, %v\n%s", got, err, o.node.out.String())
+	}
+	return got
+}
+
+// empty waits until Asterisk has neither channels nor bridges.
+func (o *office) empty(t *testing.T) {
+	t.Helper()
+	err := await(patience, func() error {
+		if channels, bridges := o.pbx.Channels(), o.pbx.Bridges(); len(channels)+len(bridges) > 0 {
+			return fmt.Errorf("asterisk still has channels %q and bridges %q", channels, bridges)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAsterisk sends one task through the program and an Asterisk to two SIPp.
+func TestAsterisk(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOffice(t, root, "answer.xml", "hangs_up.xml")
+		o.post(t)
+		got := o.finished(t)
+		o.a.Wait()
+		o.b.Wait()
+		var call struct {
+			Result      string `json:"result"`
+			Simulated   bool   `json:"simulated"`
+			Disposition string `json:"hangup_disposition"`
+			Cause       string `json:"hangup_cause"`
+			CDR         []struct {
+				Leg    string `json:"leg"`
+				Result string `json:"result"`
+				Q850   int    `json:"q850"`
+				Trunk  string `json:"trunk"`
+			} `json:"cdr"`
+		}
+		if err := o.client.must(http.StatusOK, "GET", o.client.path("/call_history/"+got.CDR), nil, &call); err != nil {
+			t.Fatal(err)
+		}
+		want := "{bridged false callee_bye NORMAL_CLEARING [{a answered 16 pbx} {b answered 16 pbx}]}"
+		if fmt.Sprint(call) != want {
+			t.Errorf("the call history says\n%v, want\n%s", call, want)
+		}
+		err := await(patience, func() error {
+			if types := o.events.of(got.ID); !slices.Equal(types, []string{"before", "success", "after"}) {
+				return fmt.Errorf("events %q", types)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		o.empty(t)
+	})
+}
+
+// TestAsteriskOutlivesUs: a node that is killed in the middle of a talk leaves
+// nothing behind once it is back, and each SIP leg gets its BYE.
+func TestAsteriskOutlivesUs(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOffice(t, root, "answer.xml", "answer.xml")
+		o.post(t)
+		err := await(patience, func() error {
+			got, err := o.client.task("at the office")
+			if err == nil && !slices.Contains(o.events.of(got.ID), "success") {
+				err = fmt.Errorf("A and B do not talk yet")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.node.stop(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if channels := o.pbx.Channels(); len(channels) != 2 {
+			t.Fatalf("asterisk has channels %q after the kill: nothing is tested", channels)
+		}
+		o.start(t)
+		o.empty(t)
+		o.a.Wait()
+		o.b.Wait()
+		if got := o.finished(t); got.Attempts != 1 {
+			t.Errorf("the task took %d attempts", got.Attempts)
+		}
+	})
+}
+
+// TestAsteriskIsAway: tasks wait without losing a try, and are called when it
+// is back.
+func TestAsteriskIsAway(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOffice(t, root, "answer.xml", "hangs_up.xml")
+		o.pbx.Stop(syscall.SIGKILL)
+		err := await(patience, func() error {
+			resp, err := http.Get(o.node.url + "/readyz")
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "trunk pbx is down: asterisk is away") {
+				return fmt.Errorf("/readyz: %d %s", resp.StatusCode, body)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.post(t)
+		<-time.After(3 * time.Second) // three ticks
+		if got, err := o.client.task("at the office"); err != nil || got.Status != "scheduled" || got.Attempts != 0 {
+			t.Errorf("while asterisk is away the task is %+v, %v", got, err)
+		}
+		o.pbx.Run()
+		if got := o.finished(t); got.Attempts != 1 {
+			t.Errorf("the task took %d attempts", got.Attempts)
+		}
+		o.a.Wait()
+		o.b.Wait()
+		o.empty(t)
+	})
+}
