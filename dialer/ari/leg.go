@@ -249,8 +249,19 @@ func (l *leg) verdict(cause, sip int, text string) dialer.End {
 	if cause == 0 && !l.placedAt.IsZero() && time.Since(l.placedAt) >= unansweredFor*time.Second {
 		e.Q850, e.By = scheduler.CauseNoAnswer, scheduler.ByUs
 	}
-	e.Disposition = scheduler.Cause{Q850: e.Q850, SIP: sip, Rang: l.rang || l.early}.Disposition()
+	told := e.Q850
+	if sip != 0 && derived[sip] == told { // it says no more than the response
+		told = 0
+	}
+	e.Disposition = scheduler.Cause{Q850: told, SIP: sip, Rang: l.rang || l.early}.Disposition()
 	return e
+}
+
+// derived are the SIP responses that Asterisk makes causes of users of, though
+// no user was asked (ast_sip_hangup_sip2cause).
+var derived = map[int]int{
+	401: scheduler.CauseRejected, 403: scheduler.CauseRejected, 407: scheduler.CauseRejected,
+	408: scheduler.CauseNoUserResponse, 482: scheduler.CauseNoAnswer, 483: scheduler.CauseNoAnswer,
 }
 
 // ours reports whether a cause may come of our own hang-up.

@@ -107,7 +107,9 @@ func talk(t *testing.T, d dialer.Driver, n int) (a, b *story) {
 // ofCalls returns which of the channels belong to calls, without those of the
 // far ends.
 func ofCalls(ids []string) []string {
-	return slices.DeleteFunc(ids, func(id string) bool { return !strings.Contains(id, "-a1") && !strings.Contains(id, "-b1") || strings.HasSuffix(id, ";2") })
+	return slices.DeleteFunc(ids, func(id string) bool {
+		return !strings.Contains(id, "-a1") && !strings.Contains(id, "-b1") || strings.HasSuffix(id, ";2")
+	})
 }
 
 func noneLeft(pbx *asterisktest.PBX) func() error {
