@@ -146,20 +146,20 @@ func (d *Driver) Ringback(ctx context.Context, id dialer.LegID, on bool) error {
 	return d.rest.ring(ctx, id, on)
 }
 
-// Bridge puts two answered legs into a mixing bridge.
+// Bridge puts two answered legs into a mixing bridge, which lasts as long as
+// leg a.
 func (d *Driver) Bridge(ctx context.Context, a, b dialer.LegID) error {
 	x, errX := d.answered(a)
-	y, errY := d.answered(b)
+	_, errY := d.answered(b)
 	if err := errors.Join(errX, errY); err != nil {
 		return err
 	}
 	made := bridge{ID: string(a) + bridgeMark, Name: d.app}
 	x.joins(made.ID)
-	y.joins(made.ID)
 	if err := d.rest.join(ctx, made, a, b); err != nil {
 		return err
 	}
-	if !x.talks() || !y.talks() { // too late for its own goroutine to remove it
+	if !x.talks() { // too late for its own goroutine to remove it
 		d.unbridge(made.ID)
 	}
 	return nil

@@ -42,7 +42,7 @@ func options(pbx *asterisktest.PBX, endpoint string) ari.Options {
 }
 
 // open opens a driver and waits until it is connected.
-func open(t *testing.T, o ari.Options) *ari.Driver {
+func open(t testing.TB, o ari.Options) *ari.Driver {
 	t.Helper()
 	d, err := ari.New(o)
 	if err != nil {
@@ -60,7 +60,7 @@ func open(t *testing.T, o ari.Options) *ari.Driver {
 }
 
 // eventually waits until f says nil.
-func eventually(t *testing.T, f func() error) {
+func eventually(t testing.TB, f func() error) {
 	t.Helper()
 	var err error
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
@@ -71,7 +71,7 @@ func eventually(t *testing.T, f func() error) {
 	t.Fatal(err)
 }
 
-func healthy(t *testing.T, d *ari.Driver) {
+func healthy(t testing.TB, d *ari.Driver) {
 	t.Helper()
 	eventually(t, func() error { return d.Health(t.Context()) })
 }

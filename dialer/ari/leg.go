@@ -34,7 +34,7 @@ type leg struct {
 	hung, ended bool
 	destroyed   bool // Asterisk says so
 	reason      dialer.HangupReason
-	bridge      string    // the one that it was put into
+	bridge      string    // the one to remove with it
 	placedAt    time.Time // Asterisk has taken it; zero: not yet
 }
 
@@ -301,7 +301,7 @@ func (l *leg) isPlaced() bool {
 	return !l.placedAt.IsZero()
 }
 
-// joins notes the bridge that the leg is put into.
+// joins notes the bridge to remove with the leg.
 func (l *leg) joins(bridge string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,9 +18,12 @@ import (
 )
 
 const (
-	// maxConns keeps us below Asterisk's 100 HTTP sessions, which count idle
-	// connections, too.
-	maxConns = 8
+	// Connections at most. Asterisk has 100 HTTP sessions, which count idle
+	// ones, too. Putting channels into a bridge has its own: Asterisk 16 answers
+	// it only when the channels are heard of next, up to 200 ms each while they
+	// are silent, and no other order shall wait behind that.
+	joinConns  = 6
+	otherConns = 2
 	// idleFor is less than the 15 s after which Asterisk closes an idle
 	// connection (http.conf, session_keep_alive).
 	idleFor = 5 * time.Second
@@ -57,40 +60,56 @@ type rest struct {
 	base               *url.URL
 	username, password string
 	client             *http.Client
+	joiner             *http.Client
 }
 
 func newREST(base *url.URL, username, password string) *rest {
-	return &rest{
-		base: base, username: username, password: password,
-		client: &http.Client{Transport: &http.Transport{
-			MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns, IdleConnTimeout: idleFor, ForceAttemptHTTP2: false,
-		}},
-	}
+	return &rest{base: base, username: username, password: password, client: newClient(otherConns), joiner: newClient(joinConns)}
 }
 
-func (r *rest) close() { r.client.CloseIdleConnections() }
+func newClient(conns int) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		MaxConnsPerHost: conns, MaxIdleConnsPerHost: conns, IdleConnTimeout: idleFor,
+	}}
+}
+
+func (r *rest) close() {
+	r.client.CloseIdleConnections()
+	r.joiner.CloseIdleConnections()
+}
 
 // do sends a request and decodes the answer into to, unless that is nil.
 func (r *rest) do(ctx context.Context, method string, u *url.URL, body, to any) error {
+	return r.send(ctx, r.client, request{method, u, body}, to)
+}
+
+type request struct {
+	method string
+	url    *url.URL
+	body   any // nil: none
+}
+
+// send is do over a client.
+func (r *rest) send(ctx context.Context, client *http.Client, order request, to any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	var content io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
+	if order.body != nil {
+		encoded, err := json.Marshal(order.body)
 		if err != nil {
 			return err
 		}
 		content = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	req, err := http.NewRequestWithContext(ctx, order.method, order.url.String(), content)
 	if err != nil {
 		return err
 	}
 	req.SetBasicAuth(r.username, r.password)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := r.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		err = bare(err)
 		if !sent.Load() {
@@ -217,7 +236,7 @@ func (r *rest) join(ctx context.Context, b bridge, x, y dialer.LegID) error {
 	put := struct {
 		Channel []dialer.LegID `json:"channel"`
 	}{[]dialer.LegID{x, y}}
-	if err := r.do(ctx, http.MethodPost, u.JoinPath("addChannel"), put, nil); err != nil {
+	if err := r.send(ctx, r.joiner, request{http.MethodPost, u.JoinPath("addChannel"), put}, nil); err != nil {
 		return fmt.Errorf("put the legs into a bridge: %w", err)
 	}
 	return nil
