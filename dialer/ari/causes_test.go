@@ -1,7 +1,11 @@
 package ari_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"ringback/dialer"
@@ -67,6 +71,37 @@ func TestCauses(t *testing.T) {
 				}
 				peer.Wait()
 			})
+		}
+	})
+}
+
+// TestElsewhere: who rings in vain because another one answered hears that.
+func TestElsewhere(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		pbx := asterisktest.Start(t, asterisktest.Options{Root: root})
+		// Asterisk says it in a header of its own, above that with the cause.
+		text, err := os.ReadFile("../sip/testdata/cancelled_elsewhere.xml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		scenario := filepath.Join(t.TempDir(), "cancelled_elsewhere.xml")
+		text = bytes.ReplaceAll(text, []byte("Q.850;cause=26;text="), []byte("SIP;cause=200;text="))
+		if err := os.WriteFile(scenario, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		peer := sipptest.Start(t, sipptest.Options{Scenario: scenario})
+		d := open(t, options(pbx, fmt.Sprintf("PJSIP/carrier/sip:{number}@%s", peer.Addr)))
+		rings := leg(t, d, 1, scheduler.LegA, dialertest.Silent, "")
+		rings.await(t, dialer.Ringing)
+		if err := d.Hangup(t.Context(), rings.id, dialer.HangupElsewhere); err != nil {
+			t.Error(err)
+		}
+		if end := rings.end(t); end.Disposition != scheduler.Cancelled || end.Q850 != scheduler.CauseAnsweredElse {
+			t.Errorf("ended %+v", end)
+		}
+		peer.Wait()
+		if !strings.Contains(peer.Messages(), "Reason: Q.850;cause=26") {
+			t.Error("the CANCEL had no cause 26")
 		}
 	})
 }
