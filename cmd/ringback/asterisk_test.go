@@ -85,6 +85,21 @@ func (o *office) post(t *testing.T) {
 	}
 }
 
+// talk waits until A and B talk, and that is written.
+func (o *office) talk(t *testing.T) {
+	t.Helper()
+	err := await(patience, func() error {
+		got, err := o.client.task("at the office")
+		if err == nil && !slices.Contains(o.events.of(got.ID), "success") {
+			err = fmt.Errorf("A and B do not talk yet")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // finished waits until the task is finished, and wants it to be a success.
 func (o *office) finished(t *testing.T) wireTask {
 	t.Helper()
@@ -161,16 +176,7 @@ func TestAsteriskOutlivesUs(t *testing.T) {
 	asterisktest.Each(t, func(t *testing.T, root string) {
 		o := newOffice(t, root, "answer.xml", "answer.xml")
 		o.post(t)
-		err := await(patience, func() error {
-			got, err := o.client.task("at the office")
-			if err == nil && !slices.Contains(o.events.of(got.ID), "success") {
-				err = fmt.Errorf("A and B do not talk yet")
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		o.talk(t)
 		if _, err := o.node.stop(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -219,6 +225,27 @@ func TestAsteriskIsAway(t *testing.T) {
 		}
 		o.a.Wait()
 		o.b.Wait()
+		o.empty(t)
+	})
+}
+
+// TestAsteriskDies: an Asterisk that is killed in the middle of a talk ends it
+// for us, too, and no slot stays taken.
+func TestAsteriskDies(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOffice(t, root, "answer.xml", "answer.xml") // they hear nothing of it
+		o.post(t)
+		o.talk(t)
+		o.pbx.Stop(syscall.SIGKILL)
+		o.pbx.Run()
+		if got := o.finished(t); got.Attempts != 1 {
+			t.Errorf("the task took %d attempts", got.Attempts)
+		}
+		var queue struct{ Counts map[string]int }
+		path := o.client.path(fmt.Sprintf("/task_scheduler/%d", o.client.queue))
+		if err := o.client.must(http.StatusOK, "GET", path, nil, &queue); err != nil || queue.Counts["executed"] != 0 {
+			t.Errorf("the queue has %v, %v", queue.Counts, err)
+		}
 		o.empty(t)
 	})
 }

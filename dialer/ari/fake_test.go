@@ -123,6 +123,14 @@ func wait(t *testing.T, what string, f func() bool) {
 
 func (s *script) open() *Driver {
 	s.t.Helper()
+	d := s.begin()
+	wait(s.t, "health", func() bool { return d.Health(context.Background()) == nil })
+	return d
+}
+
+// begin makes a driver and does not wait for it.
+func (s *script) begin() *Driver {
+	s.t.Helper()
 	d, err := New(Options{
 		URL: s.server.URL + "/ari", Username: "ringback", Password: "hush", App: "ringback", Node: "n",
 		Endpoints: map[string]string{"peer": "PJSIP/{number}@trunk"},
@@ -135,7 +143,6 @@ func (s *script) open() *Driver {
 		defer cancel()
 		_ = d.Close(ctx) // a leg may be left on purpose
 	})
-	wait(s.t, "health", func() bool { return d.Health(context.Background()) == nil })
 	return d
 }
 
@@ -350,5 +357,28 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestBackOff: a connection is of use only once the channels were compared, and
+// one that is of no use is not tried again and again.
+func TestBackOff(t *testing.T) {
+	s := newScript(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/ari/bridges" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return r.URL.Path == "/ari/bridges"
+	})
+	d := s.begin()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		if d.Health(t.Context()) == nil {
+			t.Fatal("the driver is healthy before it knows what there is")
+		}
+	}
+	if n := s.count("GET bridges"); n < 2 || n > 6 { // after 0, 0.1–0.2, 0.3–0.6, 0.7–1.4, 1.5–3 s
+		t.Errorf("%d attempts in two seconds", n)
+	}
+	if err := d.Health(t.Context()); !strings.Contains(fmt.Sprint(err), "503") {
+		t.Errorf("health says %v", err)
 	}
 }

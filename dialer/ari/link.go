@@ -89,13 +89,12 @@ func (d *Driver) connect() {
 	pause := firstPause
 	away := time.Now()
 	for d.life.Err() == nil {
-		was := d.link.number()
-		err := d.converse()
+		worked, err := d.converse()
 		if d.isClosed() {
 			<-d.life.Done()
 			return
 		}
-		if d.link.number() != was { // it was connected
+		if worked {
 			pause, away = firstPause, time.Now()
 		}
 		if errors.Is(err, errReplaced) {
@@ -115,11 +114,12 @@ func (d *Driver) connect() {
 }
 
 // converse connects, finds out what became of the legs, and then passes on
-// what Asterisk tells until the connection is lost.
-func (d *Driver) converse() error {
+// what Asterisk tells until the connection is lost; it reports whether legs
+// could be made meanwhile.
+func (d *Driver) converse() (worked bool, err error) {
 	conn, err := d.open()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = conn.CloseNow() }()
 	ctx, cancel := context.WithCancelCause(d.life)
@@ -130,19 +130,19 @@ func (d *Driver) converse() error {
 	tasks.Go(func() { cancel(d.read(ctx, conn)) })
 	if err := d.reconcile(ctx); err != nil {
 		cancel(err)
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	d.link.set(nil)
 	d.log.Info("connected to asterisk")
 	for {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return true, context.Cause(ctx)
 		case <-time.After(pingEvery):
 		}
 		if err := ping(ctx, conn); err != nil {
 			cancel(err)
-			return context.Cause(ctx)
+			return true, context.Cause(ctx)
 		}
 	}
 }
