@@ -18,14 +18,17 @@ import (
 // carriers are the networks of a node: the engine over their trunks, and the
 // drivers that must be closed.
 type carriers struct {
-	engine    *dialer.Engine
-	drivers   []dialer.Driver
-	asterisks map[asterisk]dialer.Driver
+	engine  *dialer.Engine
+	drivers []dialer.Driver
+	shared  map[network]dialer.Driver
 }
 
-// asterisk is an application of an Asterisk. All its trunks share a driver:
-// a second connection would throw out the first.
-type asterisk struct{ url, app string }
+// network is what trunks share a driver of: all of SIP, so that any two of
+// its trunks can be bridged, or an application of an Asterisk, where a second
+// connection would throw out the first.
+type network struct{ driver, url, app string }
+
+func networkOf(t config.Trunk) network { return network{t.Driver, t.URL, t.App} }
 
 // openCarriers opens the drivers of the configured trunks; or, where every
 // call is to be simulated, the simulated carrier alone.
@@ -34,7 +37,7 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 	if cfg.Dialer == "sim" {
 		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
 	}
-	c := &carriers{asterisks: map[asterisk]dialer.Driver{}}
+	c := &carriers{shared: map[network]dialer.Driver{}}
 	trunks := make([]dialer.Trunk, len(list))
 	for i, t := range list {
 		driver, err := c.open(cfg, t, log)
@@ -55,8 +58,8 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 
 // open returns the driver of a trunk.
 func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Driver, error) {
-	of := asterisk{t.URL, t.App}
-	if driver, ok := c.asterisks[of]; ok && t.Driver == "ari" {
+	of := networkOf(t)
+	if driver, ok := c.shared[of]; ok {
 		return driver, nil
 	}
 	driver, err := openDriver(cfg, t, log)
@@ -64,8 +67,8 @@ func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (di
 		return nil, err
 	}
 	c.drivers = append(c.drivers, driver)
-	if t.Driver == "ari" {
-		c.asterisks[of] = driver
+	if t.Driver != "sim" {
+		c.shared[of] = driver
 	}
 	return driver, nil
 }
@@ -78,24 +81,39 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 			AnswerPercent: cfg.Sim.AnswerPercent, Ring: cfg.Sim.Ring, Talk: cfg.Sim.Talk, Seed: simSeed(cfg), Journal: cfg.Sim.Journal,
 		})
 	case "sip":
-		return sip.New(sip.Options{
-			Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
-			OutboundProxy: t.OutboundProxy, Log: log,
-		})
+		return openSIP(cfg.Trunks, log)
 	case "ari":
 		return ari.New(ari.Options{
 			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, Node: cfg.Node,
-			Endpoints: endpoints(cfg.Trunks, asterisk{t.URL, t.App}), Log: log,
+			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Log: log,
 		})
 	}
 	return nil, fmt.Errorf("there is no driver %s", t.Driver)
 }
 
+// openSIP opens the driver of all sip trunks.
+func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
+	o := sip.Options{Log: log}
+	for _, t := range trunks {
+		if t.Driver == "sip" {
+			o.Trunks = append(o.Trunks, sip.Trunk{
+				Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
+				OutboundProxy: t.OutboundProxy,
+			})
+		}
+	}
+	driver, err := sip.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
+}
+
 // endpoints are those of all trunks on one application of an Asterisk.
-func endpoints(trunks []config.Trunk, of asterisk) map[string]string {
+func endpoints(trunks []config.Trunk, of network) map[string]string {
 	m := map[string]string{}
 	for _, t := range trunks {
-		if t.Driver == "ari" && (asterisk{t.URL, t.App}) == of {
+		if networkOf(t) == of {
 			m[t.Name] = t.Endpoint
 		}
 	}

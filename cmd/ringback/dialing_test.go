@@ -28,7 +28,7 @@ func TestTrunksOfOneAsterisk(t *testing.T) {
 	if len(c.drivers) != 4 {
 		t.Errorf("%d drivers, want 4", len(c.drivers))
 	}
-	of := endpoints(cfg.Trunks, asterisk{here, "x"})
+	of := endpoints(cfg.Trunks, network{"ari", here, "x"})
 	if len(of) != 2 || of["a"] != "PJSIP/{number}@a" || of["b"] != "PJSIP/{number}@b" {
 		t.Errorf("the endpoints of a and b are %v", of)
 	}

@@ -12,19 +12,18 @@ import (
 	"ringback/dialer/sip/sipptest"
 )
 
-// TestSIP sends one task through the program and a SIP trunk to two SIPp,
+// TestSIP sends one task through the program and two SIP trunks to two SIPp,
 // which judge their dialogues themselves: A answers and is hung up on, B
 // answers and hangs up.
 func TestSIP(t *testing.T) {
 	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
-	exchange := sipptest.NewExchange(t)
 	a := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "answer.xml"), Limit: patience})
 	b := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "hangs_up.xml"), Limit: patience})
-	exchange.Connect("390612340001", a.Addr)
-	exchange.Connect("390612340002", b.Addr)
-
 	dir := t.TempDir()
-	trunks := fmt.Sprintf("trunks:\n  - {name: exchange, driver: sip, endpoint: 'sip:{number}@%s', listen: '127.0.0.1:0'}\n", exchange.Addr)
+	trunks := fmt.Sprintf(`trunks:
+  - {name: near, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340001"], listen: '127.0.0.1:0'}
+  - {name: far, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340002"], listen: '127.0.0.1:0'}
+`, a.Addr, b.Addr)
 	if err := os.WriteFile(filepath.Join(dir, "ringback.yaml"), []byte(trunks), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +77,7 @@ func TestSIP(t *testing.T) {
 	if err := client.must(http.StatusOK, "GET", client.path("/call_history/"+got.CDR), nil, &call); err != nil {
 		t.Fatal(err)
 	}
-	want := "{bridged false callee_bye [{a answered 200 exchange} {b answered 200 exchange}]}"
+	want := "{bridged false callee_bye [{a answered 200 near} {b answered 200 far}]}"
 	if fmt.Sprint(call) != want {
 		t.Errorf("the call history says\n%v, want\n%s", call, want)
 	}

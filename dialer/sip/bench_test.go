@@ -43,7 +43,7 @@ func whole(b *testing.B, d *sip.Driver) {
 	legs.Add(2)
 	id := string(scheduler.NewCallID(time.Now()))
 	for _, role := range []string{"-a1", "-b1"} {
-		o := dialer.Originate{ID: dialer.LegID(id + role), Number: number}
+		o := dialer.Originate{ID: dialer.LegID(id + role), Trunk: "test", Number: number}
 		err := d.Originate(context.Background(), o, func(e dialer.Event) {
 			switch e.Kind {
 			case dialer.Answered:

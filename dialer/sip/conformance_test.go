@@ -8,6 +8,7 @@ import (
 
 	"ringback/dialer"
 	"ringback/dialer/dialertest"
+	"ringback/dialer/sip"
 	"ringback/dialer/sip/sipptest"
 	"ringback/scheduler"
 )
@@ -30,7 +31,7 @@ func TestTheDriverKeepsItsPromises(t *testing.T) {
 			}
 			peer := sipptest.Start(t, o)
 			t.Cleanup(peer.Finish)
-			return open(t, peer.Addr)
+			return openTrunks(t, sip.Trunk{Name: "peer", Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr)})
 		},
 		Number: func(role scheduler.Role, b dialertest.Behaviour, n int) scheduler.Number {
 			side := map[scheduler.Role]int{scheduler.LegA: 1, scheduler.LegB: 2}[role]

@@ -22,18 +22,6 @@ func notCallID(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '.' && r != '_'
 }
 
-// via is the Via header of a request of ours; rport asks for the answer to
-// come back the way it went (RFC 3581).
-func (d *Driver) via() *msg.ViaHeader {
-	v := &msg.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP",
-		Host: uriHost(d.host.String()), Port: d.port,
-	}
-	v.Params.Add("branch", msg.RFC3261BranchMagicCookie+rand.Text())
-	v.Params.Add("rport", "")
-	return v
-}
-
 // uriHost puts an IPv6 address in brackets.
 func uriHost(host string) string {
 	if strings.Contains(host, ":") {
@@ -42,15 +30,9 @@ func uriHost(host string) string {
 	return host
 }
 
-func (d *Driver) contact() *msg.ContactHeader {
-	return &msg.ContactHeader{Address: msg.Uri{
-		Scheme: "sip", User: ourName, Host: uriHost(d.host.String()), Port: d.port,
-	}}
-}
-
 // newInvite builds the INVITE of a leg. A caller without a number is shown as
 // ourselves: the trunk puts its own.
-func (d *Driver) newInvite(uri msg.Uri, o dialer.Originate, offer []byte) *msg.Request {
+func (t *trunk) newInvite(uri msg.Uri, o dialer.Originate, offer []byte) *msg.Request {
 	req := msg.NewRequest(msg.INVITE, uri)
 	caller := escapeUser(o.Caller.Number)
 	if caller == "" {
@@ -58,22 +40,22 @@ func (d *Driver) newInvite(uri msg.Uri, o dialer.Originate, offer []byte) *msg.R
 	}
 	from := &msg.FromHeader{
 		DisplayName: displayName(o.Caller.Name),
-		Address:     msg.Uri{Scheme: "sip", User: caller, Host: uriHost(d.host.String())},
+		Address:     msg.Uri{Scheme: "sip", User: caller, Host: uriHost(t.host.String())},
 	}
 	from.Params.Add("tag", rand.Text())
 	callID := msg.CallIDHeader(o.ID)
 	maxForwards := msg.MaxForwardsHeader(70)
 	contentType := msg.ContentTypeHeader(sdpType)
-	req.AppendHeader(d.via())
-	if d.proxy != nil {
-		req.AppendHeader(&msg.RouteHeader{Address: *d.proxy.Clone()})
+	req.AppendHeader(t.via())
+	if t.proxy != nil {
+		req.AppendHeader(&msg.RouteHeader{Address: *t.proxy.Clone()})
 	}
 	req.AppendHeader(&maxForwards)
 	req.AppendHeader(from)
 	req.AppendHeader(&msg.ToHeader{Address: msg.Uri{Scheme: uri.Scheme, User: uri.User, Host: uri.Host}})
 	req.AppendHeader(&callID)
 	req.AppendHeader(&msg.CSeqHeader{SeqNo: 1, MethodName: msg.INVITE})
-	req.AppendHeader(d.contact())
+	req.AppendHeader(t.contact())
 	req.AppendHeader(msg.NewHeader("Allow", allow))
 	req.AppendHeader(msg.NewHeader("User-Agent", ourName))
 	req.AppendHeader(&contentType)

@@ -1,4 +1,4 @@
 package sip
 
-// Address is the driver's own SIP address, as host:port.
-func Address(d *Driver) string { return d.conn.LocalAddr().String() }
+// Address is the first of the driver's own SIP addresses, as host:port.
+func Address(d *Driver) string { return d.stations[0].conn.LocalAddr().String() }

@@ -103,7 +103,7 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 			}
 			if late && len(ack.Body()) > 0 {
 				if err := l.media.accept(ack.Body()); err != nil {
-					l.d.log.Warn("session description in ack not understood", "leg", string(l.id), "err", err)
+					l.trunk.log.Warn("session description in ack not understood", "leg", string(l.id), "err", err)
 				}
 			}
 			return
@@ -114,7 +114,7 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 			return
 		case <-l.over:
 			return
-		case <-l.d.kill:
+		case <-l.trunk.kill:
 			return
 		}
 	}
@@ -158,7 +158,7 @@ func (l *leg) describe(req *msg.Request, tx msg.ServerTransaction) (res *msg.Res
 		}
 	}
 	res = msg.NewSDPResponseFromRequest(req, body)
-	res.AppendHeader(l.d.contact())
+	res.AppendHeader(l.trunk.contact())
 	res.AppendHeader(msg.NewHeader("Allow", allow))
 	return res, true
 }

@@ -151,8 +151,7 @@ func (m *media) accept(body []byte) error {
 	return m.agree(body, m.local.codecs)
 }
 
-// answer takes a peer's new offer and returns our answer. The codec stays: the
-// other leg speaks it too.
+// answer takes a peer's new offer and returns our answer. The codec stays.
 func (m *media) answer(body []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,7 +186,8 @@ func (m *media) listen() {
 		if err != nil {
 			return
 		}
-		if _, err := header.Unmarshal(buf[:n]); err != nil || header.Version != 2 {
+		size, err := header.Unmarshal(buf[:n])
+		if err != nil || header.Version != 2 {
 			continue
 		}
 		p := m.heard(int(header.PayloadType), netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
@@ -195,7 +195,11 @@ func (m *media) listen() {
 			continue
 		}
 		if sink := m.sink.Load(); sink != nil {
-			sink.relay(buf[:n], int(header.PayloadType) == p.dtmf)
+			dtmf := int(header.PayloadType) == p.dtmf
+			if !dtmf && !header.Padding {
+				sink.fit(buf[size:n], p.codec)
+			}
+			sink.relay(buf[:n], dtmf)
 		}
 	}
 }
@@ -222,7 +226,14 @@ func (m *media) heard(payload int, from netip.AddrPort) *path {
 	return &latched
 }
 
-// relay sends this peer a packet of another leg, which speaks the same codec.
+// fit turns samples of another leg into what this peer was promised.
+func (m *media) fit(samples []byte, spoken codec) {
+	if p := m.path.Load(); p != nil && p.codec != spoken {
+		convert(samples, p.codec)
+	}
+}
+
+// relay sends this peer a packet of another leg, in its own codec.
 func (m *media) relay(packet []byte, dtmf bool) {
 	p := m.path.Load()
 	if p == nil || dtmf && p.dtmf == noDTMF {

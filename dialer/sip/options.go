@@ -18,20 +18,27 @@ const (
 	defaultPorts  = "20000-29999"
 )
 
-// Options are a SIP trunk as it is configured.
+// Options are what a Driver works with.
 type Options struct {
-	Name          string   // of the trunk, in the log
+	Trunks []Trunk // at least one
+	Log    *slog.Logger
+}
+
+// Trunk is a SIP trunk as it is configured. Trunks that name the same Listen
+// share that address.
+type Trunk struct {
+	Name          string   // unique; dialer.Originate says it
 	Endpoint      string   // "sip:{number}@host:port;transport=udp"; {number}: digits only, {e164}: with the +
 	Listen        string   // our SIP address, IP:port; "": 0.0.0.0:5060; port 0: any
 	Advertise     string   // our address as the peer sees it, IP or IP:port; "": the one that is used toward it
-	RTPPorts      string   // "" is 20000-29999
+	RTPPorts      string   // "" is 20000-29999; trunks may share them
 	Codecs        []string // of PCMA and PCMU, the preferred first; none: both
 	OutboundProxy string   // host:port that every INVITE is sent to; "": the endpoint's host
-	Log           *slog.Logger
 }
 
 // settings are options that were understood.
 type settings struct {
+	name      string
 	log       *slog.Logger
 	endpoint  endpoint
 	proxy     *msg.Uri
@@ -42,8 +49,35 @@ type settings struct {
 }
 
 // check reads the options and returns every fault of them.
-func (o Options) check() (settings, error) {
-	var s settings
+func (o Options) check() ([]settings, error) {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var list []settings
+	var faults []error
+	if len(o.Trunks) == 0 {
+		faults = append(faults, errors.New("there is no trunk"))
+	}
+	names := map[string]bool{}
+	for _, t := range o.Trunks {
+		s, err := t.check()
+		if names[t.Name] {
+			err = errors.Join(errors.New("is there twice"), err)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("trunk %s: %w", t.Name, err))
+		}
+		names[t.Name] = true
+		s.log = log.With("trunk", t.Name)
+		list = append(list, s)
+	}
+	return list, errors.Join(faults...)
+}
+
+// check reads the options of one trunk.
+func (o Trunk) check() (settings, error) {
+	s := settings{name: o.Name}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {
@@ -76,11 +110,6 @@ func (o Options) check() (settings, error) {
 	if len(faults) == 0 && s.advertise.Addr().Is4() != s.listen.Addr().Is4() {
 		fault("advertise", errors.New("must be of the same IP version as listen"))
 	}
-	s.log = o.Log
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	s.log = s.log.With("trunk", o.Name)
 	return s, errors.Join(faults...)
 }
 

@@ -8,44 +8,44 @@ import (
 )
 
 func TestEveryFaultOfTheOptionsIsTold(t *testing.T) {
-	_, err := New(Options{
+	_, err := New(Options{Trunks: []Trunk{{
 		Name: "carrier", Endpoint: "tel:{number}", Listen: "localhost", Advertise: "0.0.0.0", RTPPorts: "9-1",
 		Codecs: []string{"opus"}, OutboundProxy: "a b",
-	})
+	}, {Name: "carrier", Endpoint: "sip:{number}@127.0.0.1"}}})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	lines := strings.Split(err.Error(), "\n")
-	for _, field := range []string{"endpoint", "listen", "advertise", "rtp_ports", "codecs", "outbound_proxy"} {
-		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, field+" ") }) {
+	lines := strings.Split(strings.ReplaceAll(err.Error(), "trunk carrier: ", ""), "\n")
+	for _, field := range []string{"is there twice", "endpoint", "listen", "advertise", "rtp_ports", "codecs", "outbound_proxy"} {
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l+" ", field+" ") }) {
 			t.Errorf("nothing about %s in\n%v", field, err)
 		}
 	}
 }
 
 func TestOptions(t *testing.T) {
-	fine := Options{Endpoint: "sip:{number}@127.0.0.1", Listen: "127.0.0.1:0"}
+	fine := Trunk{Endpoint: "sip:{number}@127.0.0.1", Listen: "127.0.0.1:0"}
 	for claim, c := range map[string]struct {
-		change func(*Options)
+		change func(*Trunk)
 		fault  string
 	}{
-		"the least there may be":             {func(*Options) {}, ""},
-		"one codec":                          {func(o *Options) { o.Codecs = []string{"pcmu"} }, ""},
-		"a codec twice":                      {func(o *Options) { o.Codecs = []string{"PCMA", "PCMA"} }, "twice"},
-		"an address to tell, without a port": {func(o *Options) { o.Advertise = "192.0.2.1" }, ""},
-		"an address to tell, with a port":    {func(o *Options) { o.Advertise = "192.0.2.1:5062" }, ""},
-		"a name to tell":                     {func(o *Options) { o.Advertise = "sip.example.net" }, "IP address"},
-		"IPv6 told for IPv4":                 {func(o *Options) { o.Advertise = "2001:db8::1" }, "same IP version"},
-		"every address, ours is found":       {func(o *Options) { o.Listen = "0.0.0.0:0" }, ""},
-		"a proxy over TCP":                   {func(o *Options) { o.OutboundProxy = "sip:pbx;transport=tcp" }, "UDP"},
-		"a proxy with a user":                {func(o *Options) { o.OutboundProxy = "sip:me@pbx" }, "host:port"},
-		"a trunk whose address is unknown":   {func(o *Options) { o.Listen, o.Endpoint = "0.0.0.0:0", "sip:{number}@no.such.host.invalid" }, "advertise is needed"},
-		"a SIP address that is not ours":     {func(o *Options) { o.Listen = "192.0.2.1:5060" }, "open the SIP address"},
+		"the least there may be":             {func(*Trunk) {}, ""},
+		"one codec":                          {func(o *Trunk) { o.Codecs = []string{"pcmu"} }, ""},
+		"a codec twice":                      {func(o *Trunk) { o.Codecs = []string{"PCMA", "PCMA"} }, "twice"},
+		"an address to tell, without a port": {func(o *Trunk) { o.Advertise = "192.0.2.1" }, ""},
+		"an address to tell, with a port":    {func(o *Trunk) { o.Advertise = "192.0.2.1:5062" }, ""},
+		"a name to tell":                     {func(o *Trunk) { o.Advertise = "sip.example.net" }, "IP address"},
+		"IPv6 told for IPv4":                 {func(o *Trunk) { o.Advertise = "2001:db8::1" }, "same IP version"},
+		"every address, ours is found":       {func(o *Trunk) { o.Listen = "0.0.0.0:0" }, ""},
+		"a proxy over TCP":                   {func(o *Trunk) { o.OutboundProxy = "sip:pbx;transport=tcp" }, "UDP"},
+		"a proxy with a user":                {func(o *Trunk) { o.OutboundProxy = "sip:me@pbx" }, "host:port"},
+		"a trunk whose address is unknown":   {func(o *Trunk) { o.Listen, o.Endpoint = "0.0.0.0:0", "sip:{number}@no.such.host.invalid" }, "advertise is needed"},
+		"a SIP address that is not ours":     {func(o *Trunk) { o.Listen = "192.0.2.1:5060" }, "open the SIP address"},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			o := fine
 			c.change(&o)
-			d, err := New(o)
+			d, err := New(Options{Trunks: []Trunk{o}})
 			if err == nil {
 				defer d.Close(context.Background())
 			}
@@ -53,7 +53,7 @@ func TestOptions(t *testing.T) {
 				t.Fatalf("error %v, want one about %q", err, c.fault)
 			}
 			if o.Advertise == "192.0.2.1:5062" {
-				if got := d.contact().Address.String(); got != "sip:ringback@192.0.2.1:5062" {
+				if got := d.trunks[o.Name].contact().Address.String(); got != "sip:ringback@192.0.2.1:5062" {
 					t.Errorf("contact %s", got)
 				}
 			}

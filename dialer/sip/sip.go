@@ -13,120 +13,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/netip"
+	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/emiago/sipgo"
-	msg "github.com/emiago/sipgo/sip"
 
 	"ringback/dialer"
 )
 
-// readBuffer is room for a burst of messages, in bytes.
-const readBuffer = 4 << 20
-
 // ourName is the user part of our own URIs, and our User-Agent.
 const ourName = "ringback"
 
-// Driver makes legs on one trunk. It implements dialer.Driver.
+// Driver makes legs on SIP trunks. It implements dialer.Driver: legs of any
+// two of its trunks can be bridged.
 type Driver struct {
-	log      *slog.Logger
-	endpoint endpoint
-	proxy    *msg.Uri
-	codecs   []codec
-	ports    ports
-	host     netip.Addr // as the peer sees us
-	port     int
-
-	ua     *sipgo.UserAgent
-	client *sipgo.Client
-	conn   *net.UDPConn
-	kill   chan struct{}  // closed: wait for nobody
-	wg     sync.WaitGroup // legs, and what they sent
-	served chan struct{}  // closed: the listener is gone
+	trunks   map[string]*trunk
+	stations []*station
+	kill     chan struct{}  // closed: wait for nobody
+	wg       sync.WaitGroup // legs, and what they sent
 
 	mu     sync.Mutex
 	legs   map[dialer.LegID]*leg
 	closed bool
 }
 
-// New opens the trunk's SIP address and returns the driver; every fault of the
-// options is reported at once. The caller closes it.
+// New opens the SIP addresses of the trunks and returns the driver; every
+// fault of the options is reported at once. The caller closes it.
 func New(o Options) (*Driver, error) {
-	s, err := o.check()
+	list, err := o.check()
 	if err != nil {
 		return nil, err
 	}
 	d := &Driver{
-		log: s.log, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
-		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(),
-		kill:  make(chan struct{}), served: make(chan struct{}), legs: map[dialer.LegID]*leg{},
+		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{},
 	}
-	if d.conn, err = listenUDP(s.listen.Addr().String(), int(s.listen.Port())); err != nil {
-		return nil, fmt.Errorf("open the SIP address: %w", err)
-	}
-	_ = d.conn.SetReadBuffer(readBuffer) // as far as the kernel lets us
-	d.port = d.conn.LocalAddr().(*net.UDPAddr).Port
-	if s.advertise.Port() != 0 {
-		d.port = int(s.advertise.Port())
-	}
-	if err := d.start(); err != nil {
-		_ = d.conn.Close()
-		return nil, fmt.Errorf("start the SIP stack: %w", err)
+	for _, s := range list {
+		at, err := d.station(s)
+		if err != nil {
+			d.shut()
+			return nil, fmt.Errorf("trunk %s: %w", s.name, err)
+		}
+		d.trunks[s.name] = newTrunk(s, at, d.kill)
 	}
 	return d, nil
 }
 
-// start brings up sipgo on our socket. Its log is left out: it holds whole
-// messages, numbers included.
-func (d *Driver) start() (err error) {
-	silent := slog.New(slog.DiscardHandler)
-	d.ua, err = sipgo.NewUA(sipgo.WithUserAgent(ourName),
-		sipgo.WithUserAgentTransportLayerOptions(msg.WithTransportLayerLogger(silent)),
-		sipgo.WithUserAgentTransactionLayerOptions(
-			msg.WithTransactionLayerLogger(silent),
-			msg.WithTransactionLayerUnhandledResponseHandler(func(*msg.Response) {})))
-	if err != nil {
-		return err
-	}
-	server, err := sipgo.NewServer(d.ua, sipgo.WithServerLogger(silent))
-	if err != nil {
-		return err
-	}
-	server.OnNoRoute(d.serve)
-	d.client, err = sipgo.NewClient(d.ua, sipgo.WithClientLogger(silent),
-		sipgo.WithClientConnectionAddr(d.conn.LocalAddr().String()))
-	if err != nil {
-		return err
-	}
-	reading := make(chan struct{})
-	go func() {
-		defer close(d.served)
-		if err := server.ServeUDP(&announcing{UDPConn: d.conn, reading: reading}); err != nil {
-			d.log.Error("sip listener failed", "err", err)
+// station returns the address a trunk listens on, opening it for the first.
+func (d *Driver) station(s settings) (*station, error) {
+	if s.listen.Port() != 0 {
+		for _, at := range d.stations {
+			if at.listen == s.listen {
+				return at, nil
+			}
 		}
-	}()
-	<-reading
-	return nil
-}
-
-// announcing tells when it is read first: only then does sipgo know the socket
-// and send from it.
-type announcing struct {
-	*net.UDPConn
-	once    sync.Once
-	reading chan struct{}
-}
-
-// ReadFrom reads one datagram.
-func (a *announcing) ReadFrom(b []byte) (int, net.Addr, error) {
-	a.once.Do(func() { close(a.reading) })
-	return a.UDPConn.ReadFrom(b)
+	}
+	at, err := newStation(s.listen, d.serve, s.log)
+	if err == nil {
+		d.stations = append(d.stations, at)
+	}
+	return at, err
 }
 
 // Originate starts a leg: an INVITE with our session description.
@@ -134,26 +78,33 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	if o.ID == "" || strings.ContainsFunc(string(o.ID), notCallID) {
 		return errors.New("the id of the leg cannot be a Call-ID")
 	}
-	uri, err := d.endpoint.uri(o.Number)
+	t := d.trunks[o.Trunk]
+	if t == nil {
+		return fmt.Errorf("there is no trunk %s", o.Trunk)
+	}
+	uri, err := t.endpoint.uri(o.Number)
 	if err != nil {
 		return err
 	}
-	codecs, dtmf := d.codecs, dtmfPayload
+	codecs, dtmf := t.codecs, dtmfPayload
 	var partner *leg
 	if o.Partner != "" {
 		if partner, err = d.answered(o.Partner); err != nil {
 			return err
 		}
 		p := partner.media.path.Load()
-		codecs, dtmf = []codec{p.codec}, p.dtmf
+		dtmf = p.dtmf
+		if slices.Contains(codecs, p.codec) { // else the relay converts
+			codecs = []codec{p.codec}
+		}
 	}
-	sound, err := newMedia(&d.ports, d.host, codecs, dtmf)
+	sound, err := newMedia(&t.ports, t.host, codecs, dtmf)
 	if err != nil {
 		return err
 	}
-	l := newLeg(d, o, sound, events)
+	l := newLeg(d, t, o, sound, events)
 	l.partner = partner
-	l.invite = d.newInvite(uri, o, sound.offer())
+	l.invite = t.newInvite(uri, o, sound.offer())
 	if err := d.add(l); err != nil {
 		sound.close()
 		return err
@@ -219,9 +170,6 @@ func (d *Driver) Bridge(_ context.Context, a, b dialer.LegID) error {
 	if err := errors.Join(errX, errY); err != nil {
 		return err
 	}
-	if cx, cy := x.media.path.Load().codec, y.media.path.Load().codec; cx != cy {
-		return fmt.Errorf("legs %s and %s speak %s and %s", a, b, cx.name, cy.name)
-	}
 	x.media.ring(false)
 	y.media.ring(false)
 	x.media.hearsFrom(y.media)
@@ -237,15 +185,17 @@ func (d *Driver) Hangup(_ context.Context, id dialer.LegID, reason dialer.Hangup
 	return nil
 }
 
-// Health is nil while our SIP address is open. Whether the peer answers is
+// Health is nil while our SIP addresses are open. Whether the peer answers is
 // learnt from calls.
 func (d *Driver) Health(context.Context) error {
-	select {
-	case <-d.served:
-		return errors.New("the SIP address is closed")
-	default:
-		return nil
+	for _, s := range d.stations {
+		select {
+		case <-s.served:
+			return errors.New("the SIP address is closed")
+		default:
+		}
 	}
+	return nil
 }
 
 // Close hangs up every leg and waits until the peers have heard of it, or
@@ -255,7 +205,9 @@ func (d *Driver) Close(ctx context.Context) error {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
-		<-d.served
+		for _, s := range d.stations {
+			<-s.served
+		}
 		return nil
 	}
 	d.closed = true
@@ -276,71 +228,13 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	close(d.kill)
 	<-quiet
-	_ = d.ua.Close() // its sockets are ours
-	_ = d.conn.Close()
-	<-d.served
+	d.shut()
 	return err
 }
 
-// deliver sends a request of its own transaction and waits for its final
-// response; an unreachable peer costs 64 × T1 (RFC 3261, section 17.1.2).
-func (d *Driver) deliver(req *msg.Request) {
-	if tx := d.send(req); tx != nil {
-		d.settle(tx)
+// shut gives the SIP addresses back.
+func (d *Driver) shut() {
+	for _, s := range d.stations {
+		s.close()
 	}
-}
-
-// send begins a transaction; nil if the request could not be sent.
-func (d *Driver) send(req *msg.Request) msg.ClientTransaction {
-	tx, err := d.client.TransactionRequest(context.Background(), req)
-	if err != nil {
-		d.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", err)
-		return nil
-	}
-	return tx
-}
-
-// settle waits for the final response.
-func (d *Driver) settle(tx msg.ClientTransaction) {
-	defer tx.Terminate()
-	for {
-		select {
-		case res := <-tx.Responses():
-			if !res.IsProvisional() {
-				return
-			}
-		case <-tx.Done():
-			return
-		case <-d.kill:
-			return
-		}
-	}
-}
-
-// locate finds the address of the next hop, so that an INVITE and its CANCEL
-// go to the same one.
-func (d *Driver) locate(ctx context.Context, req *msg.Request) error {
-	next := req.Recipient
-	if d.proxy != nil {
-		next = *d.proxy
-	}
-	host, port, err := net.SplitHostPort(hostPort(next))
-	if err != nil {
-		return err
-	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		network := "ip6"
-		if d.host.Is4() {
-			network = "ip4"
-		}
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
-		if err != nil {
-			return err
-		}
-		host = found[0].Unmap().String()
-	}
-	req.SetDestination(net.JoinHostPort(host, port))
-	return nil
 }

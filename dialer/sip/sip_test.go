@@ -33,9 +33,22 @@ const patience = 10 * time.Second
 // open returns a driver whose trunk is at addr.
 func open(t testing.TB, addr netip.AddrPort) *sip.Driver {
 	t.Helper()
-	d, err := sip.New(sip.Options{
-		Name: "test", Endpoint: fmt.Sprintf("sip:{number}@%s;transport=udp", addr), Listen: "127.0.0.1:0",
-	})
+	return openTrunks(t, sip.Trunk{Endpoint: fmt.Sprintf("sip:{number}@%s;transport=udp", addr)})
+}
+
+// openTrunks returns a driver of trunks; what they do not say is that they are
+// called test and listen on any port of loopback.
+func openTrunks(t testing.TB, trunks ...sip.Trunk) *sip.Driver {
+	t.Helper()
+	for i := range trunks {
+		if trunks[i].Name == "" {
+			trunks[i].Name = "test"
+		}
+		if trunks[i].Listen == "" {
+			trunks[i].Listen = "127.0.0.1:0"
+		}
+	}
+	d, err := sip.New(sip.Options{Trunks: trunks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +77,7 @@ var number = scheduler.Number{Given: "333 111 2233", E164: "+393331112233"}
 func place(t testing.TB, d *sip.Driver, change func(*dialer.Originate)) call {
 	t.Helper()
 	o := dialer.Originate{
-		ID: dialer.LegID(scheduler.NewCallID(time.Now()) + "-a1"), Role: scheduler.LegA, Number: number,
+		Trunk: "test", ID: dialer.LegID(scheduler.NewCallID(time.Now()) + "-a1"), Role: scheduler.LegA, Number: number,
 		Caller: scheduler.CallerID{Name: `Rossi "& Figli"`, Number: "+390612345678"},
 	}
 	if change != nil {
@@ -121,11 +134,7 @@ func scenario(t testing.TB, name string, keys map[string]string) *sipptest.Peer 
 
 func TestAHostThatDoesNotResolveSignalsNothing(t *testing.T) {
 	t.Parallel()
-	d, err := sip.New(sip.Options{Endpoint: "sip:{number}@no.such.host.invalid", Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(context.Background())
+	d := openTrunks(t, sip.Trunk{Endpoint: "sip:{number}@no.such.host.invalid"})
 	leg := place(t, d, nil)
 	if end := leg.next(dialer.Ended).End; end.Disposition != scheduler.LocalError || end.Native == "" {
 		t.Errorf("end %+v", end)
@@ -141,13 +150,7 @@ func TestAStrangerIsTurnedAway(t *testing.T) {
 func TestTheOutboundProxyGetsEveryInvite(t *testing.T) {
 	t.Parallel()
 	peer := scenario(t, "cancelled", nil)
-	d, err := sip.New(sip.Options{
-		Endpoint: "sip:00{number}@carrier.invalid", Listen: "127.0.0.1:0", OutboundProxy: peer.Addr.String(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(context.Background())
+	d := openTrunks(t, sip.Trunk{Endpoint: "sip:00{number}@carrier.invalid", OutboundProxy: peer.Addr.String()})
 	leg := place(t, d, nil)
 	leg.next(dialer.Ringing)
 	leg.hangUp(dialer.HangupCancel)
@@ -188,7 +191,7 @@ func TestCloseEndsEveryLeg(t *testing.T) {
 	b.ends(dialer.End{Disposition: scheduler.Answered, Q850: 16, SIP: 200, By: scheduler.ByUs})
 	ringing.Wait()
 	talking.Wait()
-	if err := d.Originate(context.Background(), dialer.Originate{ID: "late", Number: number}, nil); err == nil {
+	if err := d.Originate(context.Background(), dialer.Originate{ID: "late", Trunk: "test", Number: number}, nil); err == nil {
 		t.Error("a closed driver took a leg")
 	}
 	if d.Health(context.Background()) == nil {
@@ -198,7 +201,7 @@ func TestCloseEndsEveryLeg(t *testing.T) {
 
 func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 	t.Parallel()
-	d, err := sip.New(sip.Options{Endpoint: "sip:{number}@127.0.0.1:9", Listen: "127.0.0.1:0"})
+	d, err := sip.New(sip.Options{Trunks: []sip.Trunk{{Name: "test", Endpoint: "sip:{number}@127.0.0.1:9", Listen: "127.0.0.1:0"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +217,7 @@ func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 func TestOriginateRefusesWhatItCannotSignal(t *testing.T) {
 	t.Parallel()
 	d := open(t, netip.MustParseAddrPort("127.0.0.1:9"))
-	fine := dialer.Originate{ID: "0192-b1", Number: number}
+	fine := dialer.Originate{ID: "0192-b1", Trunk: "test", Number: number}
 	for claim, change := range map[string]func(*dialer.Originate){
 		"a number with a line break": func(o *dialer.Originate) { o.Number.E164 = "+39333\r\nX-Evil: 1" },
 		"a number with an @":         func(o *dialer.Originate) { o.Number.E164 = "+39333@elsewhere" },
@@ -222,6 +225,7 @@ func TestOriginateRefusesWhatItCannotSignal(t *testing.T) {
 		"an endless number":          func(o *dialer.Originate) { o.Number.E164 = strings.Repeat("1", 33) },
 		"an id with a line break":    func(o *dialer.Originate) { o.ID = "a\r\nb" },
 		"no id":                      func(o *dialer.Originate) { o.ID = "" },
+		"a trunk that is not":        func(o *dialer.Originate) { o.Trunk = "other" },
 		"a partner that is not":      func(o *dialer.Originate) { o.Partner = "nobody" },
 	} {
 		t.Run(claim, func(t *testing.T) {

@@ -3,6 +3,7 @@ package sip_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/pion/rtp"
 
 	"ringback/dialer"
+	"ringback/dialer/sip"
 	"ringback/dialer/sip/sipptest"
 	"ringback/scheduler"
 )
@@ -313,18 +315,30 @@ func TestBIsOfferedOnlyTheCodecOfA(t *testing.T) {
 	peerB.Wait()
 }
 
-func TestLegsOfDifferentCodecsAreNotBridged(t *testing.T) {
+// TestLegsOnTwoTrunks: A is reached by one trunk and B by another, which speaks
+// the other G.711: each hears the other all the same.
+func TestLegsOnTwoTrunks(t *testing.T) {
 	t.Parallel()
-	peerA, peerB := scenario(t, "pcmu", nil), scenario(t, "answer", nil)
-	d := open(t, exchangeOf(t, peerA, peerB))
+	earA, earB := newProbe(t), newProbe(t)
+	peerA, peerB := scenario(t, "probe", map[string]string{"sound": earA.port}), scenario(t, "probe_pcmu", map[string]string{"sound": earB.port})
+	d := openTrunks(t,
+		sip.Trunk{Name: "test", Endpoint: fmt.Sprintf("sip:{number}@%s", peerA.Addr), Codecs: []string{"PCMA"}},
+		sip.Trunk{Name: "other", Endpoint: fmt.Sprintf("sip:{number}@%s", peerB.Addr), Codecs: []string{"PCMU"}})
 	a := place(t, d, nil)
 	a.next(dialer.Ringing)
 	a.next(dialer.Answered)
-	b := place(t, d, func(o *dialer.Originate) { toB(a)(o); o.Partner = "" })
+	b := place(t, d, func(o *dialer.Originate) { toB(a)(o); o.Trunk = "other" })
 	b.next(dialer.Ringing)
 	b.next(dialer.Answered)
-	if err := d.Bridge(context.Background(), a.id, b.id); err == nil || !strings.Contains(err.Error(), "PCMU and PCMA") {
-		t.Errorf("error %v", err)
+	if err := d.Bridge(context.Background(), a.id, b.id); err != nil {
+		t.Fatal(err)
+	}
+	portA, portB := rtpPort(t, peerA), rtpPort(t, peerB)
+	loud := strings.Repeat("\xaa", 160) // A-law for the loudest sample, which µ-law calls 0x80
+	until(t, func() bool { earA.say(portA, 8, loud); return earB.got(strings.Repeat("\x80", 160)) > 0 })
+	until(t, func() bool { earB.say(portB, 0, strings.Repeat("\x80", 160)); return earA.got(loud) > 0 })
+	if earA.count(0)+earB.count(8) > 0 {
+		t.Error("a peer was sent what it was not offered")
 	}
 	a.hangUp(dialer.HangupNormal)
 	b.hangUp(dialer.HangupNormal)
@@ -340,7 +354,7 @@ func TestACallThroughTheEngine(t *testing.T) {
 	t.Parallel()
 	peerA, peerB := scenario(t, "answer", nil), scenario(t, "hangs_up", nil)
 	d := open(t, exchangeOf(t, peerA, peerB))
-	e, err := dialer.New(dialer.Options{Trunks: []dialer.Trunk{{Name: "carrier", Driver: d}}})
+	e, err := dialer.New(dialer.Options{Trunks: []dialer.Trunk{{Name: "test", Driver: d}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,34 +93,3 @@ func (m *media) play(stop <-chan struct{}) {
 		packet.Timestamp += frameSamples
 	}
 }
-
-// encodeALaw encodes a 16-bit sample (ITU-T G.711, table 1).
-func encodeALaw(sample int16) byte {
-	v, sign := int(sample)>>3, byte(0xd5) // 13 bits
-	if v < 0 {
-		v, sign = -v-1, 0x55
-	}
-	if v < 32 {
-		return byte(v>>1) ^ sign
-	}
-	segment := 1
-	for limit := 63; v > limit && segment < 7; limit = limit<<1 | 1 {
-		segment++
-	}
-	return (byte(segment<<4) | byte(v>>segment)&0x0f) ^ sign
-}
-
-// encodeULaw encodes a 16-bit sample (ITU-T G.711, table 2).
-func encodeULaw(sample int16) byte {
-	const bias, clip = 33, 8158 // of 14 bits
-	v, sign := int(sample)>>2, byte(0xff)
-	if v < 0 {
-		v, sign = -v, 0x7f
-	}
-	v = min(v, clip) + bias
-	segment := 0
-	for limit := 63; v > limit && segment < 7; limit = limit<<1 | 1 {
-		segment++
-	}
-	return (byte(segment<<4) | byte(v>>(segment+1))&0x0f) ^ sign
-}

@@ -17,6 +17,7 @@ import (
 type leg struct {
 	id      dialer.LegID
 	d       *Driver
+	trunk   *trunk
 	invite  *msg.Request
 	media   *media
 	partner *leg // the answered leg that hears this one's early media; nil for A
@@ -38,9 +39,9 @@ type leg struct {
 	newer  chan struct{} // closed: the peer sent another INVITE
 }
 
-func newLeg(d *Driver, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
+func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
 	return &leg{
-		id: o.ID, d: d, media: sound, events: events,
+		id: o.ID, d: d, trunk: t, media: sound, events: events,
 		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
 		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
 	}
@@ -50,11 +51,11 @@ func newLeg(d *Driver, o dialer.Originate, sound *media, events func(dialer.Even
 func (l *leg) run(ctx context.Context) {
 	defer l.d.forget(l)
 	defer l.media.close()
-	if err := l.d.locate(ctx, l.invite); err != nil {
+	if err := l.trunk.locate(ctx, l.invite); err != nil {
 		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
 		return
 	}
-	tx, err := l.d.client.TransactionRequest(ctx, l.invite)
+	tx, err := l.trunk.station.client.TransactionRequest(ctx, l.invite)
 	if err != nil { // no network, or too long for a datagram
 		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
 		return
@@ -96,7 +97,7 @@ func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response
 			tx.Terminate()
 			l.end(l.abandoned())
 			return nil
-		case <-l.d.kill:
+		case <-l.trunk.kill:
 			tx.Terminate()
 			l.end(l.abandoned())
 			return nil
@@ -107,8 +108,8 @@ func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response
 		if l.hung && l.provisional && !l.cancelled { // RFC 3261, section 9.1
 			l.cancelled = true
 			limit = time.After(64 * msg.T1)
-			if cancel := l.d.send(newCancel(l.invite, l.reason)); cancel != nil {
-				l.d.wg.Go(func() { l.d.settle(cancel) })
+			if cancel := l.trunk.send(newCancel(l.invite, l.reason)); cancel != nil {
+				l.d.wg.Go(func() { l.trunk.settle(cancel) })
 			}
 		}
 	}
@@ -193,7 +194,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 			Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
 			Native: unusable.Error(), By: scheduler.ByUs,
 		})
-		l.d.deliver(l.dialog.bye(l.d.via(), causeIncompatible))
+		l.trunk.deliver(l.dialog.bye(l.trunk.via(), causeIncompatible))
 		return
 	}
 	if !l.told() {
@@ -210,7 +211,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 	}
 	cause := causeOf(l.reason)
 	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, By: scheduler.ByUs})
-	l.d.deliver(l.dialog.bye(l.d.via(), cause))
+	l.trunk.deliver(l.dialog.bye(l.trunk.via(), cause))
 }
 
 // hear takes the session description of an answer; a peer that gave it with
@@ -234,14 +235,14 @@ func (l *leg) listen(ctx context.Context) *msg.Request {
 		case <-ctx.Done():
 			l.reason = dialer.HangupCancel
 			return nil
-		case <-l.d.kill:
+		case <-l.trunk.kill:
 			l.reason = dialer.HangupCancel
 			return nil
 		case res := <-l.forks:
 			fork := newDialog(l.invite, res)
-			l.write(fork.ack(l.d.via()))
-			bye := fork.bye(l.d.via(), scheduler.CauseAnsweredElse)
-			l.d.wg.Go(func() { l.d.deliver(bye) })
+			l.write(fork.ack(l.trunk.via()))
+			bye := fork.bye(l.trunk.via(), scheduler.CauseAnsweredElse)
+			l.d.wg.Go(func() { l.trunk.deliver(bye) })
 		}
 	}
 }
@@ -251,7 +252,7 @@ func (l *leg) confirm(res *msg.Response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dialog = newDialog(l.invite, res)
-	l.write(l.dialog.ack(l.d.via()))
+	l.write(l.dialog.ack(l.trunk.via()))
 }
 
 // again takes a 2xx that came again: our ACK was lost, or another branch of a
@@ -262,7 +263,7 @@ func (l *leg) again(res *msg.Response) {
 	switch to := res.To(); {
 	case l.dialog == nil || to == nil: // the first is not through yet
 	case to.Params.GetOr("tag", "") == l.dialog.tag():
-		l.write(l.dialog.ack(l.d.via()))
+		l.write(l.dialog.ack(l.trunk.via()))
 	default:
 		select {
 		case l.forks <- res:
@@ -273,8 +274,8 @@ func (l *leg) again(res *msg.Response) {
 
 // write sends an ACK, which has no transaction.
 func (l *leg) write(ack *msg.Request) {
-	if err := l.d.client.WriteRequest(ack); err != nil {
-		l.d.log.Warn("ack not sent", "leg", string(l.id), "err", err)
+	if err := l.trunk.station.client.WriteRequest(ack); err != nil {
+		l.trunk.log.Warn("ack not sent", "leg", string(l.id), "err", err)
 	}
 }
 

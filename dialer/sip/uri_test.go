@@ -71,7 +71,7 @@ func FuzzInvite(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	d := &Driver{}
+	d := &trunk{}
 	parser := msg.NewParser()
 	f.Fuzz(func(t *testing.T, number, name, caller string) {
 		uri, err := e.uri(scheduler.Number{Given: number})

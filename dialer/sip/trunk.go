@@ -1,0 +1,120 @@
+package sip
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// trunk is a way out as the driver uses it.
+type trunk struct {
+	name     string
+	log      *slog.Logger
+	kill     <-chan struct{} // closed: wait for nobody
+	station  *station
+	endpoint endpoint
+	proxy    *msg.Uri
+	codecs   []codec
+	ports    ports
+	host     netip.Addr // as the peer sees us
+	port     int
+}
+
+// newTrunk returns a trunk on an address of ours.
+func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
+	t := &trunk{
+		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
+		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
+		host:  s.advertise.Addr(), port: at.port(),
+	}
+	if s.advertise.Port() != 0 {
+		t.port = int(s.advertise.Port())
+	}
+	return t
+}
+
+// via is the Via header of a request of ours; rport asks for the answer to
+// come back the way it went (RFC 3581).
+func (t *trunk) via() *msg.ViaHeader {
+	v := &msg.ViaHeader{
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP",
+		Host: uriHost(t.host.String()), Port: t.port,
+	}
+	v.Params.Add("branch", msg.RFC3261BranchMagicCookie+rand.Text())
+	v.Params.Add("rport", "")
+	return v
+}
+
+func (t *trunk) contact() *msg.ContactHeader {
+	return &msg.ContactHeader{Address: msg.Uri{
+		Scheme: "sip", User: ourName, Host: uriHost(t.host.String()), Port: t.port,
+	}}
+}
+
+// deliver sends a request of its own transaction and waits for its final
+// response; an unreachable peer costs 64 × T1 (RFC 3261, section 17.1.2).
+func (t *trunk) deliver(req *msg.Request) {
+	if tx := t.send(req); tx != nil {
+		t.settle(tx)
+	}
+}
+
+// send begins a transaction; nil if the request could not be sent.
+func (t *trunk) send(req *msg.Request) msg.ClientTransaction {
+	tx, err := t.station.client.TransactionRequest(context.Background(), req)
+	if err != nil {
+		t.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", err)
+		return nil
+	}
+	return tx
+}
+
+// settle waits for the final response.
+func (t *trunk) settle(tx msg.ClientTransaction) {
+	defer tx.Terminate()
+	for {
+		select {
+		case res := <-tx.Responses():
+			if !res.IsProvisional() {
+				return
+			}
+		case <-tx.Done():
+			return
+		case <-t.kill:
+			return
+		}
+	}
+}
+
+// locate finds the address of the next hop, so that an INVITE and its CANCEL
+// go to the same one.
+func (t *trunk) locate(ctx context.Context, req *msg.Request) error {
+	next := req.Recipient
+	if t.proxy != nil {
+		next = *t.proxy
+	}
+	host, port, err := net.SplitHostPort(hostPort(next))
+	if err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		network := "ip6"
+		if t.host.Is4() {
+			network = "ip4"
+		}
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
+		if err != nil {
+			return err
+		}
+		host = found[0].Unmap().String()
+	}
+	req.SetDestination(net.JoinHostPort(host, port))
+	return nil
+}
