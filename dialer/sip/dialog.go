@@ -88,7 +88,8 @@ type dialog struct {
 	remote msg.ToHeader
 	target msg.Uri
 	route  []msg.Uri
-	cseq   uint32 // of the INVITE
+	cseq   uint32       // of the INVITE
+	proofs []msg.Header // credentials of the INVITE
 }
 
 // newDialog returns the dialog that a 2xx makes of our INVITE.
@@ -109,6 +110,7 @@ func newDialog(invite *msg.Request, res *msg.Response) *dialog {
 		}
 	}
 	slices.Reverse(d.route)
+	d.proofs = append(invite.GetHeaders("Authorization"), invite.GetHeaders("Proxy-Authorization")...)
 	return d
 }
 
@@ -134,8 +136,15 @@ func (d *dialog) request(method msg.RequestMethod, cseq uint32, via *msg.ViaHead
 	return req
 }
 
-// ack acknowledges the 2xx that made the dialog.
-func (d *dialog) ack(via *msg.ViaHeader) *msg.Request { return d.request(msg.ACK, d.cseq, via) }
+// ack acknowledges the 2xx that made the dialog, with the credentials that its
+// INVITE had (RFC 3261, section 13.2.2.4).
+func (d *dialog) ack(via *msg.ViaHeader) *msg.Request {
+	req := d.request(msg.ACK, d.cseq, via)
+	for _, h := range d.proofs {
+		req.AppendHeader(msg.HeaderClone(h))
+	}
+	return req
+}
 
 // bye ends the dialog. It is the only request of ours that follows the INVITE.
 func (d *dialog) bye(via *msg.ViaHeader, cause int) *msg.Request {

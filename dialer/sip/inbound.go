@@ -55,7 +55,7 @@ func (d *Driver) owner(req *msg.Request) *leg {
 		return nil
 	}
 	tag, ok := req.To().Params.Get("tag")
-	if !ok || tag != l.invite.From().Params.GetOr("tag", "") {
+	if !ok || tag != l.tag {
 		return nil
 	}
 	l.mu.Lock()

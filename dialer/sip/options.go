@@ -33,12 +33,15 @@ type Trunk struct {
 	Advertise     string   // our address as the peer sees it, IP or IP:port; "": the one that is used toward it
 	RTPPorts      string   // "" is 20000-29999; trunks may share them
 	Codecs        []string // of PCMA and PCMU, the preferred first; none: both
+	Username      string   // answers to a challenge of the trunk; "": it asks for none
+	Password      string   // of Username
 	OutboundProxy string   // host:port that every INVITE is sent to; "": the endpoint's host
 }
 
 // settings are options that were understood.
 type settings struct {
-	name      string
+	name string
+	credentials
 	log       *slog.Logger
 	endpoint  endpoint
 	proxy     *msg.Uri
@@ -77,7 +80,7 @@ func (o Options) check() ([]settings, error) {
 
 // check reads the options of one trunk.
 func (o Trunk) check() (settings, error) {
-	s := settings{name: o.Name}
+	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {
@@ -106,6 +109,9 @@ func (o Trunk) check() (settings, error) {
 		}
 		s.advertise, err = ownAddress(s.listen, hostPort(next))
 		fault("advertise", err)
+	}
+	if (o.Username == "") != (o.Password == "") {
+		fault("username", errors.New("and password go together"))
 	}
 	if len(faults) == 0 && s.advertise.Addr().Is4() != s.listen.Addr().Is4() {
 		fault("advertise", errors.New("must be of the same IP version as listen"))

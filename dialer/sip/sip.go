@@ -105,6 +105,7 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	l := newLeg(d, t, o, sound, events)
 	l.partner = partner
 	l.invite = t.newInvite(uri, o, sound.offer())
+	l.tag = l.invite.From().Params.GetOr("tag", "")
 	if err := d.add(l); err != nil {
 		sound.close()
 		return err

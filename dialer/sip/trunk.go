@@ -23,6 +23,8 @@ type trunk struct {
 	ports    ports
 	host     netip.Addr // as the peer sees us
 	port     int
+
+	credentials credentials // username "": the trunk asks for none
 }
 
 // newTrunk returns a trunk on an address of ours.
@@ -30,7 +32,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: at.port(),
+		host:  s.advertise.Addr(), port: at.port(), credentials: s.credentials,
 	}
 	if s.advertise.Port() != 0 {
 		t.port = int(s.advertise.Port())
@@ -57,10 +59,23 @@ func (t *trunk) contact() *msg.ContactHeader {
 }
 
 // deliver sends a request of its own transaction and waits for its final
-// response; an unreachable peer costs 64 × T1 (RFC 3261, section 17.1.2).
-func (t *trunk) deliver(req *msg.Request) {
-	if tx := t.send(req); tx != nil {
-		t.settle(tx)
+// response, which it returns; an unreachable peer costs 64 × T1 (RFC 3261,
+// section 17.1.2) and gives nil. A challenge is answered.
+func (t *trunk) deliver(req *msg.Request) *msg.Response {
+	for {
+		tx := t.send(req)
+		if tx == nil {
+			return nil
+		}
+		res := t.settle(tx)
+		if res == nil {
+			return nil
+		}
+		next, ok := t.prove(req, res)
+		if !ok {
+			return res
+		}
+		req = next
 	}
 }
 
@@ -74,19 +89,19 @@ func (t *trunk) send(req *msg.Request) msg.ClientTransaction {
 	return tx
 }
 
-// settle waits for the final response.
-func (t *trunk) settle(tx msg.ClientTransaction) {
+// settle waits for the final response; nil if none comes.
+func (t *trunk) settle(tx msg.ClientTransaction) *msg.Response {
 	defer tx.Terminate()
 	for {
 		select {
 		case res := <-tx.Responses():
 			if !res.IsProvisional() {
-				return
+				return res
 			}
 		case <-tx.Done():
-			return
+			return nil
 		case <-t.kill:
-			return
+			return nil
 		}
 	}
 }

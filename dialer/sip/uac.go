@@ -18,7 +18,7 @@ type leg struct {
 	id      dialer.LegID
 	d       *Driver
 	trunk   *trunk
-	invite  *msg.Request
+	tag     string // of our From
 	media   *media
 	partner *leg // the answered leg that hears this one's early media; nil for A
 	events  func(dialer.Event)
@@ -30,6 +30,8 @@ type leg struct {
 	over  chan struct{}            // closed: Ended was told
 
 	// Of run alone.
+	invite                       *msg.Request // the last one
+	tx                           msg.ClientTransaction
 	provisional, cancelled, hung bool
 	reason                       dialer.HangupReason
 	rang, early                  bool
@@ -55,36 +57,59 @@ func (l *leg) run(ctx context.Context) {
 		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
 		return
 	}
-	tx, err := l.trunk.station.client.TransactionRequest(ctx, l.invite)
-	if err != nil { // no network, or too long for a datagram
+	if err := l.send(ctx); err != nil { // no network, or too long for a datagram
 		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
 		return
 	}
-	tx.OnRetransmission(l.again)
-	if res := l.await(ctx, tx); res != nil {
+	if res := l.await(ctx); res != nil {
 		l.talk(ctx, res)
-		tx.Terminate() // no 2xx of it is worth an ACK any more
+		l.tx.Terminate() // no 2xx of it is worth an ACK any more
 	}
+}
+
+// send begins the transaction of the INVITE.
+func (l *leg) send(ctx context.Context) error {
+	tx, err := l.trunk.station.client.TransactionRequest(ctx, l.invite)
+	if err != nil {
+		return err
+	}
+	tx.OnRetransmission(l.again)
+	l.tx, l.provisional = tx, false
+	return nil
+}
+
+// prove sends the INVITE again with an answer to the peer's challenge, and
+// reports whether it did.
+func (l *leg) prove(ctx context.Context, res *msg.Response) bool {
+	next, ok := l.trunk.prove(l.invite, res)
+	if !ok || l.hung {
+		return false
+	}
+	l.invite = next
+	return l.send(ctx) == nil
 }
 
 // await follows the INVITE to its final response and returns a 2xx; else the
 // leg has ended.
-func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response {
+func (l *leg) await(ctx context.Context) *msg.Response {
 	gone := ctx.Done()
 	var patience, limit <-chan time.Time
 	for {
 		select {
-		case res := <-tx.Responses():
+		case res := <-l.tx.Responses():
 			switch {
 			case res.IsSuccess():
 				return res
 			case !res.IsProvisional():
+				if l.prove(ctx, res) {
+					continue
+				}
 				l.end(l.refusal(res))
 				return nil
 			}
 			l.progress(res)
-		case <-tx.Done():
-			l.end(l.silence(tx.Err()))
+		case <-l.tx.Done():
+			l.end(l.silence(l.tx.Err()))
 			return nil
 		case reason := <-l.hang:
 			l.giveUp(reason)
@@ -94,11 +119,11 @@ func (l *leg) await(ctx context.Context, tx msg.ClientTransaction) *msg.Response
 		case <-patience: // the end is told; an answer would still get its BYE
 			l.end(l.abandoned())
 		case <-limit:
-			tx.Terminate()
+			l.tx.Terminate()
 			l.end(l.abandoned())
 			return nil
 		case <-l.trunk.kill:
-			tx.Terminate()
+			l.tx.Terminate()
 			l.end(l.abandoned())
 			return nil
 		}
@@ -150,7 +175,7 @@ func (l *leg) progress(res *msg.Response) {
 func (l *leg) refusal(res *msg.Response) dialer.End {
 	q850, _ := parseReason(res)
 	end := dialer.End{Q850: q850, SIP: res.StatusCode, Native: res.Reason, By: scheduler.ByPeer}
-	if l.cancelled && res.StatusCode == msg.StatusRequestTerminated {
+	if l.cancelled && res.StatusCode == msg.StatusRequestTerminated || l.hung && challenged(res) {
 		end.Disposition, end.By = l.verdict(), scheduler.ByUs
 		return end
 	}

@@ -1,12 +1,11 @@
 // Package sipptest runs SIPp (Debian package sip-tester) as the peer of a SIP
-// trunk. SIPp judges the dialogue by its scenario; a test passes only if it
+// trunk, and Kamailio (package kamailio) as the proxy before it. SIPp judges the dialogue by its scenario; a test passes only if it
 // ended by itself and was content.
 package sipptest
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,40 +22,6 @@ import (
 
 // Limit is how long a SIPp may take when Options do not say.
 const Limit = 20 * time.Second
-
-var install = sync.OnceValues(func() (string, error) {
-	if path, err := exec.LookPath("sipp"); err == nil {
-		return path, nil
-	}
-	if os.Geteuid() != 0 {
-		return "", errors.New("sipp is not installed (Debian: apt-get install sip-tester)")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "sip-tester"}} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("sipp cannot be installed: %w: %s", err, out)
-		}
-	}
-	return exec.LookPath("sipp")
-})
-
-// Path returns the path of SIPp, installing its package if that is possible.
-// Without it the test is skipped, or fails if the environment has CI=true.
-func Path(t testing.TB) string {
-	t.Helper()
-	path, err := install()
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("NOT TESTED: %v", err)
-	default:
-		t.Skipf("NOT TESTED: %v", err)
-	}
-	return path
-}
 
 // Many as Options.Calls lets SIPp take calls until Finish.
 const Many = -1
