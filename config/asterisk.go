@@ -21,9 +21,10 @@ func ariURL(to *string, s string) error {
 	return nil
 }
 
-func ariUser(to *string, s string) error {
-	if s == "" || strings.Contains(s, ":") {
-		return errors.New("must be the name of a user of ari.conf")
+// userName takes what can stand in basic and in digest authentication.
+func userName(to *string, s string) error {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`:"\`, r) }) {
+		return errors.New(`must be a name without :, " and \`)
 	}
 	*to = s
 	return nil

@@ -32,11 +32,13 @@ type Trunk struct {
 	RTPPorts      string   // first-last
 	Codecs        []string // PCMA, PCMU, in order of preference
 
-	// Of driver ari.
-	URL      string // of ARI, without a slash at its end
+	// Of drivers sip and ari.
 	Username string
 	Password Secret
-	App      string // Stasis application, without the node's name
+
+	// Of driver ari.
+	URL string // of ARI, without a slash at its end
+	App string // Stasis application, without the node's name
 }
 
 // What a trunk has where nothing else is given.
@@ -76,9 +78,9 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { t.Endpoint = s; return nil }}, // judged once the driver is known
 	"url": {drivers: ariAlone, doc: "of Asterisk's ARI: `http://127.0.0.1:8088/ari`",
 		set: func(t *Trunk, s string) error { return ariURL(&t.URL, s) }},
-	"username": {drivers: ariAlone, doc: "a user of `ari.conf`",
-		set: func(t *Trunk, s string) error { return ariUser(&t.Username, s) }},
-	"password": {drivers: ariAlone, doc: "its password; or a file that holds it as `password_file`",
+	"username": {drivers: sipAndARI, doc: "what we answer to a SIP trunk that asks who we are; with `ari` a user of `ari.conf`",
+		set: func(t *Trunk, s string) error { return userName(&t.Username, s) }},
+	"password": {drivers: sipAndARI, doc: "its password; or a file that holds it as `password_file`",
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
@@ -98,9 +100,6 @@ var trunkFields = map[string]trunkField{
 var trunkNotYet = []string{
 	"media", "register", "tls_cert", "tls_key", "tls_ca", "uri_hosts", "max_cps", "failover", "address",
 }
-
-// sipNotYet are keys that only other drivers have in this release.
-var sipNotYet = []string{"username", "password", "password_file"}
 
 // readTrunks reads the list of trunks.
 func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
@@ -170,8 +169,6 @@ func (t *Trunk) checkKeys(places map[string]string, faults *Faults) {
 		only := trunkFields[strings.TrimSuffix(key, "_file")].drivers
 		switch {
 		case t.Driver == "" || only == nil || slices.Contains(only, t.Driver):
-		case t.Driver == "sip" && slices.Contains(sipNotYet, key):
-			faults.add(places[key], "is not supported yet by this release with driver sip")
 		default:
 			faults.add(places[key], "is for driver %s alone", strings.Join(only, " and driver "))
 		}
@@ -204,13 +201,16 @@ func (t *Trunk) check(at string, faults *Faults) {
 	}
 	switch t.Driver {
 	case "sip":
-		t.finishSIP()
+		t.finishSIP(at, faults)
 	case "ari":
 		t.finishARI(at, faults)
 	}
 }
 
-func (t *Trunk) finishSIP() {
+func (t *Trunk) finishSIP(at string, faults *Faults) {
+	if (t.Username == "") != (t.Password == "") {
+		faults.add(at+".username", "and password go together")
+	}
 	if t.Listen == "" {
 		t.Listen = defaultSIPListen
 	}

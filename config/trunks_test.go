@@ -20,6 +20,8 @@ trunks:
     advertise: 192.0.2.1
     rtp_ports: "20000-29999"
     codecs: [PCMU]
+    username: acme
+    password: hush
     max_channels: 200
   - name: desk
     driver: sim
@@ -42,10 +44,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU]    } ` +
+	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] acme (secret)  } ` +
 		`{desk sim [] true 0      []    } ` +
-		`{pbx ari [] false 0 PJSIP/{number}@trunk     [] http://127.0.0.1:8088/ari ringback (secret) ringback} ` +
-		`{local ari [] false 0 Local/{number}@outgoing/n     [] http://127.0.0.1:8088/ari ringback (secret) ringback}]`
+		`{pbx ari [] false 0 PJSIP/{number}@trunk     [] ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
+		`{local ari [] false 0 Local/{number}@outgoing/n     [] ringback (secret) http://127.0.0.1:8088/ari ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -77,7 +79,9 @@ func TestBadFiles(t *testing.T) {
 		"two trunks of one name":       {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
 		"a sip key of a sim trunk":     {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
 		"an ari key of a sip trunk":    {sip + "url: 'http://h/ari'}", "trunks[0].url: is for driver ari alone"},
-		"a password of a sip trunk":    {sip + "password: x}", "trunks[0].password: is not supported yet"},
+		"a password without a user":    {sip + "password: x}", "trunks[0].username: and password go together"},
+		"a user with a quote":          {sip + "username: 'a\"b', password: x}", "trunks[0].username: must be a name without"},
+		"a user without a password":    {sip + "username: x}", "trunks[0].username: and password go together"},
 		"a sip key of an ari trunk":    {ari + "codecs: PCMA}", "trunks[0].codecs: is for driver sip alone"},
 		"a trunk without a password":   {ari + "url: 'http://h/ari', username: u}", "trunks[0].password: is required"},
 		"a trunk without a url":        {ari + "username: u, password: x}", "trunks[0].url: is required"},

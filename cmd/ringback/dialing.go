@@ -42,7 +42,7 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 	for i, t := range list {
 		driver, err := c.open(cfg, t, log)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("trunk %s: %w", t.Name, err), c.close())
+			return nil, errors.Join(err, c.close())
 		}
 		trunks[i] = dialer.Trunk{
 			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, MaxChannels: t.MaxChannels,
@@ -63,8 +63,11 @@ func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (di
 		return driver, nil
 	}
 	driver, err := openDriver(cfg, t, log)
-	if err != nil {
+	switch {
+	case err != nil && t.Driver == "sip": // it names its trunks itself
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("trunk %s: %w", t.Name, err)
 	}
 	c.drivers = append(c.drivers, driver)
 	if t.Driver != "sim" {
@@ -98,7 +101,7 @@ func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 		if t.Driver == "sip" {
 			o.Trunks = append(o.Trunks, sip.Trunk{
 				Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
-				OutboundProxy: t.OutboundProxy,
+				OutboundProxy: t.OutboundProxy, Username: t.Username, Password: string(t.Password),
 			})
 		}
 	}
