@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,6 +21,8 @@ type Trunk struct {
 	Prefixes    []string // E.164 prefixes with +; empty: any number
 	Internal    bool     // takes dial strings such as 101
 	MaxChannels int      // calls at one time on this node; 0: no limit
+	MaxCPS      int      // legs begun per second on this node; 0: no limit
+	Failover    string   // the trunk that is tried while this one is down or congested; "": none
 
 	// Endpoint has {number} or {e164} in it: of driver sip a SIP URI, of
 	// driver ari a dial string of Asterisk.
@@ -31,6 +34,7 @@ type Trunk struct {
 	Advertise     string   // IP or IP:port, our address as the peer sees it; "": found out
 	RTPPorts      string   // first-last
 	Codecs        []string // PCMA, PCMU, in order of preference
+	Probe         time.Duration
 
 	// Of drivers sip and ari.
 	Username string
@@ -46,6 +50,7 @@ const (
 	defaultSIPListen = "0.0.0.0:5060"
 	defaultRTPPorts  = "20000-29999"
 	defaultApp       = "ringback"
+	defaultProbe     = 30 * time.Second
 )
 
 var defaultCodecs = []string{"PCMA", "PCMU"}
@@ -74,6 +79,12 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return onOff(&t.Internal, s) }},
 	"max_channels": {doc: "legs at one time on this node; 0 or absent: no limit",
 		set: func(t *Trunk, s string) error { return integer(&t.MaxChannels, s, 0, 100_000) }},
+	"max_cps": {doc: "legs begun per second on this node; 0 or absent: no limit",
+		set: func(t *Trunk, s string) error { return integer(&t.MaxCPS, s, 0, 10_000) }},
+	"failover": {doc: "the trunk that is tried while this one is down, or congested before anything rang",
+		set: func(t *Trunk, s string) error { return nodeName(&t.Failover, s) }},
+	"options_interval": {drivers: sipAlone, doc: "between two OPTIONS that see whether the peer is there; three that nobody answers take the trunk down until one is; `0s`: none; absent: `30s`",
+		set: func(t *Trunk, s string) error { return duration(&t.Probe, s, 0, time.Hour) }},
 	"endpoint": {drivers: sipAndARI, doc: "`sip:{number}@sip.example.net:5060`, or with `ari` `PJSIP/{number}@trunk`; `{number}` digits only, `{e164}` with +",
 		set: func(t *Trunk, s string) error { t.Endpoint = s; return nil }}, // judged once the driver is known
 	"url": {drivers: ariAlone, doc: "of Asterisk's ARI: `http://127.0.0.1:8088/ari`",
@@ -98,7 +109,7 @@ var trunkFields = map[string]trunkField{
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"media", "register", "tls_cert", "tls_key", "tls_ca", "uri_hosts", "max_cps", "failover", "address",
+	"media", "register", "tls_cert", "tls_key", "tls_ca", "uri_hosts", "address",
 }
 
 // readTrunks reads the list of trunks.
@@ -126,11 +137,16 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 		}
 		trunks = append(trunks, t)
 	}
+	for i, t := range trunks {
+		if t.Failover != "" && (!names[t.Failover] || t.Failover == t.Name) {
+			faults.add(fmt.Sprintf("%s:%d trunks[%d].failover", path, node.Content[i].Line, i), "must be the name of another trunk")
+		}
+	}
 	return trunks
 }
 
 func readTrunk(path, in string, node *yaml.Node, faults *Faults) Trunk {
-	var t Trunk
+	t := Trunk{Probe: defaultProbe}
 	places := map[string]string{} // key → where it stands
 	walk(path, in+".", node, faults, func(key, from string, value *yaml.Node) {
 		field, ok := trunkFields[strings.TrimSuffix(key, "_file")]
@@ -198,6 +214,9 @@ func (t *Trunk) check(at string, faults *Faults) {
 		faults.add(at+".driver", "is required")
 	case t.Driver != "sim" && t.Endpoint == "":
 		faults.add(at+".endpoint", "is required for driver %s", t.Driver)
+	}
+	if t.Driver != "sip" {
+		t.Probe = 0
 	}
 	switch t.Driver {
 	case "sip":

@@ -23,6 +23,8 @@ trunks:
     username: acme
     password: hush
     max_channels: 200
+    max_cps: 20
+    failover: desk
   - name: desk
     driver: sim
     internal: true
@@ -44,10 +46,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] acme (secret)  } ` +
-		`{desk sim [] true 0      []    } ` +
-		`{pbx ari [] false 0 PJSIP/{number}@trunk     [] ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
-		`{local ari [] false 0 Local/{number}@outgoing/n     [] ringback (secret) http://127.0.0.1:8088/ari ringback}]`
+	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s acme (secret)  } ` +
+		`{desk sim [] true 0 0       [] 0s    } ` +
+		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
+		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s ringback (secret) http://127.0.0.1:8088/ari ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -96,6 +98,10 @@ func TestBadFiles(t *testing.T) {
 		"a SIP URI for Asterisk":       {"trunks: [{name: a, driver: ari, endpoint: 'sip:{number}@h'}]", "must be a dial string of Asterisk"},
 		"two users of an application": {ari + "url: 'http://h/ari', username: u, password: x}\n" +
 			"  - {name: b, driver: ari, endpoint: 'PJSIP/{number}@t', url: 'http://h/ari/', username: v, password: x}", "the same username and password"},
+		"a failover to nowhere":    {sip + "failover: b}", "trunks[0].failover: must be the name of another trunk"},
+		"a failover to itself":     {sip + "failover: a}", "trunks[0].failover: must be the name of another trunk"},
+		"a rate below nothing":     {sip + "max_cps: -1}", "trunks[0].max_cps: must be"},
+		"probes without a unit":    {sip + "options_interval: 30}", "trunks[0].options_interval: must be"},
 		"a prefix without plus":    {sip + "prefixes: [39]}", `"39" must be + and`},
 		"too few ports":            {sip + "rtp_ports: 20000-20001}", "at least four ports"},
 		"a codec we do not speak":  {sip + "codecs: [OPUS]}", `"OPUS" must be PCMA or PCMU`},

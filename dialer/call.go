@@ -3,6 +3,7 @@ package dialer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"ringback/scheduler"
@@ -100,7 +101,7 @@ func (c *call) dialB(ctx context.Context) bool {
 	b := c.newLeg(scheduler.LegB, 1, c.spec.B, c.engine.routeB(c.spec.B, c.a.trunk.Driver))
 	b.partner = c.a.id
 	c.start(b)
-	return c.await(ctx, func() bool { return c.b != nil || b.phase == ended || c.a.phase == ended }) &&
+	return c.await(ctx, func() bool { return c.b != nil || c.quietB() || c.a.phase == ended }) &&
 		c.b != nil && !c.over()
 }
 
@@ -118,6 +119,11 @@ func (c *call) quiet() bool {
 		}
 	}
 	return true
+}
+
+// quietB reports whether every try of B has ended.
+func (c *call) quietB() bool {
+	return !slices.ContainsFunc(c.legs, func(l *leg) bool { return l.record.Role == scheduler.LegB && l.phase != ended })
 }
 
 func (c *call) ringback(on bool) {
@@ -158,6 +164,9 @@ func (c *call) hangup(reason HangupReason, legs ...*leg) {
 		case l.leaving, l.phase == ended:
 		case l.phase == queued:
 			l.trunk.channels.leave(l)
+			l.phase, l.deadline, l.unused = ended, time.Time{}, true
+		case l.phase == paced:
+			l.trunk.channels.put()
 			l.phase, l.deadline, l.unused = ended, time.Time{}, true
 		default:
 			l.leaving = true

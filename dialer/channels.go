@@ -25,12 +25,9 @@ type waiter struct {
 // take gives the leg a channel and returns true; or puts it in the queue, and
 // grant is called once the channel is its own.
 func (c *channels) take(w waiter) bool {
-	if c.limit == 0 {
-		return true
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.used < c.limit {
+	if c.limit == 0 || c.used < c.limit {
 		c.used++
 		return true
 	}
@@ -47,9 +44,6 @@ func (c *channels) take(w waiter) bool {
 
 // put gives a channel back, to who waits for one.
 func (c *channels) put() {
-	if c.limit == 0 {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.waiting) == 0 {
@@ -59,6 +53,13 @@ func (c *channels) put() {
 	w := c.waiting[0]
 	c.waiting = slices.Delete(c.waiting, 0, 1)
 	w.grant()
+}
+
+// inUse is how many legs have a channel.
+func (c *channels) inUse() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used
 }
 
 // leave takes a leg out of the queue. A leg that was granted a channel

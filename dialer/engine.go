@@ -28,23 +28,32 @@ type Options struct {
 	// Grace is how long the driver may take to end a leg that was hung up, and
 	// to answer any order; then the leg is closed as failed. Zero: DefaultGrace.
 	Grace time.Duration
+	// Observer is told of legs; nil: nobody is.
+	Observer Observer
+}
+
+// Observer is told what becomes of legs.
+type Observer interface {
+	// LegEnded is called once for every leg of a trunk; it must not block.
+	LegEnded(scheduler.Leg)
 }
 
 // Engine places calls over its trunks. It starts no goroutines of its own: a
 // call lives in the one that dials it.
 type Engine struct {
-	trunks []*trunk
-	now    func() time.Time
-	log    *slog.Logger
-	grace  time.Duration
-	calls  atomic.Int64 // under way
+	trunks   []*trunk
+	now      func() time.Time
+	log      *slog.Logger
+	grace    time.Duration
+	observer Observer     // nil: none
+	calls    atomic.Int64 // under way
 }
 
 // New returns an engine over trunks whose drivers are up; the caller closes
 // the drivers once the last Dial has returned. Every fault of the trunks is
 // reported at once.
 func New(o Options) (*Engine, error) {
-	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace}
+	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace, observer: o.Observer}
 	if e.now == nil {
 		e.now = time.Now
 	}
@@ -58,27 +67,51 @@ func New(o Options) (*Engine, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	for _, t := range o.Trunks {
-		e.trunks = append(e.trunks, newTrunk(t))
-	}
+	e.trunks = newTrunks(o.Trunks)
 	return e, nil
 }
 
-// Room is how many more calls the engine can take now: 0 while no driver is
+// Room is how many more calls the engine can take now: 0 while no trunk is
 // healthy. A call needs two channels, one for A and one for B, so that nobody
-// who answered waits for a channel to B.
+// who answered waits for a channel to B; and no more calls are taken than the
+// trunks may begin soon.
 func (e *Engine) Room() int {
-	channels := 0
+	channels, starts := 0, 0
+	endless, fast := false, false
 	for _, t := range e.trunks {
-		if t.Driver.Health(context.Background()) != nil {
+		if t.health(context.Background()) != nil {
 			continue
 		}
-		if t.MaxChannels == 0 {
-			return math.MaxInt32
-		}
 		channels += t.MaxChannels
+		endless = endless || t.MaxChannels == 0
+		n, limited := t.pace.room()
+		starts += n
+		fast = fast || !limited
 	}
-	return max(0, channels/2-int(e.calls.Load()))
+	room := math.MaxInt32
+	if !endless {
+		room = max(0, channels/2-int(e.calls.Load()))
+	}
+	if !fast {
+		room = min(room, starts)
+	}
+	return room
+}
+
+// TrunkState is how a trunk is now.
+type TrunkState struct {
+	Name     string
+	Up       bool
+	Channels int // legs that are up, or about to be
+}
+
+// Trunks tells how every trunk is now, in their order.
+func (e *Engine) Trunks() []TrunkState {
+	states := make([]TrunkState, len(e.trunks))
+	for i, t := range e.trunks {
+		states[i] = TrunkState{Name: t.Name, Up: t.health(context.Background()) == nil, Channels: t.channels.inUse()}
+	}
+	return states
 }
 
 // Health is nil if a call can be placed over at least one trunk; else it says
@@ -86,7 +119,7 @@ func (e *Engine) Room() int {
 func (e *Engine) Health(ctx context.Context) error {
 	var down []error
 	for _, t := range e.trunks {
-		err := t.Driver.Health(ctx)
+		err := t.health(ctx)
 		if err == nil {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package dialer
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ type phase int
 
 const (
 	queued   phase = iota // waits for a channel; nothing was signalled
+	paced                 // has its channel and waits for its turn; nothing was signalled
 	calling               // originated
 	answered              //
 	ended                 // nothing more is heard of it
@@ -22,6 +24,7 @@ const (
 // leg is one leg of a call under way.
 type leg struct {
 	id       LegID
+	place    int // among the numbers of its role, from 1
 	number   scheduler.Number
 	caller   scheduler.CallerID
 	partner  LegID
@@ -43,10 +46,13 @@ func legID(call scheduler.CallID, role scheduler.Role, place, try int) LegID {
 	return LegID(id)
 }
 
-// newLeg adds a leg to the call; start begins it.
+// newLeg adds the first try of a leg to the call; start begins it.
 func (c *call) newLeg(role scheduler.Role, place int, n scheduler.Number, t *trunk) *leg {
-	const try = 1
-	l := &leg{id: legID(c.spec.ID, role, place, try), number: n, trunk: t, caller: c.spec.CallerA}
+	return c.addLeg(role, place, n, t, 1)
+}
+
+func (c *call) addLeg(role scheduler.Role, place int, n scheduler.Number, t *trunk, try int) *leg {
+	l := &leg{id: legID(c.spec.ID, role, place, try), place: place, number: n, trunk: t, caller: c.spec.CallerA}
 	if role == scheduler.LegB {
 		l.caller = c.spec.CallerB
 	}
@@ -66,10 +72,51 @@ func (c *call) start(l *leg) {
 	}
 	w := waiter{leg: l, first: l.record.Role == scheduler.LegB, grant: func() { c.mail.put(message{leg: l, granted: true}) }}
 	if l.trunk.channels.take(w) {
-		c.originate(l)
+		c.begin(l)
 		return
 	}
 	l.deadline = c.now().Add(ChannelWait)
+}
+
+// begin originates a leg that has its channel, in its turn.
+func (c *call) begin(l *leg) {
+	limit := ChannelWait
+	if l.record.Role == scheduler.LegA {
+		limit = paceWaitA
+	}
+	l.phase = paced
+	wait, ok := l.trunk.pace.reserve(limit)
+	switch {
+	case !ok:
+		c.warn("trunk may begin no more calls soon", l, nil)
+		c.close(l, End{Disposition: scheduler.LocalError, By: scheduler.ByUs})
+	case wait > 0:
+		l.deadline = c.now().Add(wait)
+	default:
+		c.originate(l)
+	}
+}
+
+// failover tries a leg on the next trunk that may carry it, as a leg of its
+// own, if the last one had no room for it and nothing rang.
+func (c *call) failover(l *leg) {
+	full := l.record.Disposition == scheduler.Congestion || l.record.Disposition == scheduler.LocalError
+	if !full || l.trunk == nil || l.leaving || c.cut != scheduler.CutNone || !l.record.RangAt.IsZero() {
+		return
+	}
+	isA := l.record.Role == scheduler.LegA
+	if isA == (c.a != nil) || !isA && c.a.phase == ended {
+		return // somebody answered already, or is gone
+	}
+	may := c.engine.toward(c.spec.B)
+	if !isA {
+		may = beside(c.a.trunk.Driver)
+	}
+	if t := l.trunk.after(l.number, may); t != nil {
+		next := c.addLeg(l.record.Role, l.place, l.number, t, l.record.Try+1)
+		next.partner = l.partner
+		c.start(next)
+	}
 }
 
 // originate hands a leg that has its channel to the driver.
@@ -100,7 +147,7 @@ func (c *call) deliver(m message) {
 	switch {
 	case l.phase == ended: // closed already, or its channel went back
 	case m.granted:
-		c.originate(l)
+		c.begin(l)
 	case m.event.Kind == Ringing, m.event.Kind == EarlyMedia:
 		if l.record.RangAt.IsZero() {
 			l.record.RangAt = c.at(m.event)
@@ -146,13 +193,17 @@ func (c *call) close(l *leg, end End) {
 		l.trunk.channels.put()
 	}
 	l.phase, l.deadline = ended, time.Time{}
+	if c.engine.observer != nil && l.trunk != nil {
+		c.engine.observer.LegEnded(l.record)
+	}
+	c.failover(l)
 }
 
 // expire acts on the legs whose deadline has come.
 func (c *call) expire() {
 	now := c.now()
 	var rang []*leg
-	for _, l := range c.legs {
+	for _, l := range slices.Clone(c.legs) { // a close may add one
 		if l.deadline.IsZero() || l.deadline.After(now) {
 			continue
 		}
@@ -161,6 +212,8 @@ func (c *call) expire() {
 			l.trunk.channels.leave(l)
 			c.warn("no channel of the trunk came free", l, nil)
 			c.close(l, End{Disposition: scheduler.LocalError, By: scheduler.ByUs})
+		case l.phase == paced:
+			c.originate(l)
 		case l.leaving:
 			c.warn("leg was hung up and did not end; it is given up", l, nil)
 			c.close(l, End{Disposition: scheduler.Failed, By: scheduler.ByUs})

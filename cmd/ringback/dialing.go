@@ -32,7 +32,7 @@ func networkOf(t config.Trunk) network { return network{t.Driver, t.URL, t.App} 
 
 // openCarriers opens the drivers of the configured trunks; or, where every
 // call is to be simulated, the simulated carrier alone.
-func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*carriers, error) {
+func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, log *slog.Logger) (*carriers, error) {
 	list := cfg.Trunks
 	if cfg.Dialer == "sim" {
 		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
@@ -46,13 +46,17 @@ func openCarriers(cfg config.Config, now func() time.Time, log *slog.Logger) (*c
 		}
 		trunks[i] = dialer.Trunk{
 			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, MaxChannels: t.MaxChannels,
-			Simulated: t.Driver == "sim",
+			MaxCPS: t.MaxCPS, Failover: t.Failover, Simulated: t.Driver == "sim",
+		}
+		if lines, ok := driver.(*sip.Driver); ok {
+			trunks[i].Health = func(context.Context) error { return lines.TrunkHealth(t.Name) }
 		}
 	}
 	var err error
-	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: now, Log: log}); err != nil {
+	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: now, Log: log, Observer: observed}); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+	observed.trunks(c.engine)
 	return c, nil
 }
 
@@ -101,7 +105,7 @@ func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 		if t.Driver == "sip" {
 			o.Trunks = append(o.Trunks, sip.Trunk{
 				Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
-				OutboundProxy: t.OutboundProxy, Username: t.Username, Password: string(t.Password),
+				OutboundProxy: t.OutboundProxy, Username: t.Username, Password: string(t.Password), Probe: t.Probe,
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"ringback/dialer"
 	"ringback/scheduler"
 )
 
@@ -25,6 +26,8 @@ type metrics struct {
 	delivery    prometheus.Histogram
 	requests    *prometheus.CounterVec
 	request     *prometheus.HistogramVec
+	legs        *prometheus.CounterVec
+	pdd         *prometheus.HistogramVec
 }
 
 func newMetrics() *metrics {
@@ -52,8 +55,13 @@ func newMetrics() *metrics {
 		request: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ringback_http_seconds", Help: "How long requests took to answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}, []string{"method", "route"}),
+		legs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_legs_total", Help: "Legs that ended, by how."}, []string{"trunk", "role", "disposition"}),
+		pdd: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ringback_leg_pdd_seconds", Help: "Post-dial delay: how long after a leg was dialled it rang.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}, []string{"trunk"}),
 	}
-	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.delivery, m.requests, m.request,
+	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.delivery, m.requests, m.request, m.legs, m.pdd,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -61,6 +69,33 @@ func newMetrics() *metrics {
 // gauge shows a number that is asked for when the metrics are read.
 func (m *metrics) gauge(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// trunks shows how the engine's trunks are.
+func (m *metrics) trunks(e *dialer.Engine) {
+	for i, t := range e.Trunks() {
+		labels := prometheus.Labels{"trunk": t.Name}
+		m.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "ringback_trunk_up", Help: "1 while calls may be placed on the trunk.", ConstLabels: labels},
+				func() float64 {
+					if e.Trunks()[i].Up {
+						return 1
+					}
+					return 0
+				}),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "ringback_trunk_channels", Help: "Legs that are up on the trunk, or about to be.", ConstLabels: labels},
+				func() float64 { return float64(e.Trunks()[i].Channels) }))
+	}
+}
+
+// LegEnded counts a leg.
+func (m *metrics) LegEnded(l scheduler.Leg) {
+	m.legs.WithLabelValues(l.Trunk, string(l.Role), string(l.Disposition)).Inc()
+	if pdd := l.PDD(); pdd > 0 {
+		m.pdd.WithLabelValues(l.Trunk).Observe(pdd.Seconds())
+	}
 }
 
 // handler answers /metrics.

@@ -54,13 +54,13 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	networks, err := openCarriers(cfg, clock.Now, log)
+	observed := newMetrics()
+	networks, err := openCarriers(cfg, clock.Now, observed, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.close()) }()
 
-	observed := newMetrics()
 	lease := scheduler.NewLease()
 	recorder := scheduler.NewRecorder(scheduler.RecorderOptions{
 		Results: db, Lease: lease, Now: clock.Now, Log: log,

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -21,8 +23,8 @@ func TestSIP(t *testing.T) {
 	b := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "hangs_up.xml"), Limit: patience})
 	dir := t.TempDir()
 	trunks := fmt.Sprintf(`trunks:
-  - {name: near, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340001"], listen: '127.0.0.1:0'}
-  - {name: far, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340002"], listen: '127.0.0.1:0'}
+  - {name: near, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340001"], listen: '127.0.0.1:0', options_interval: 0s}
+  - {name: far, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340002"], listen: '127.0.0.1:0', options_interval: 0s}
 `, a.Addr, b.Addr)
 	if err := os.WriteFile(filepath.Join(dir, "ringback.yaml"), []byte(trunks), 0o600); err != nil {
 		t.Fatal(err)
@@ -89,5 +91,23 @@ func TestSIP(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	res, err := http.Get(p.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`ringback_trunk_up{trunk="near"} 1`, `ringback_trunk_channels{trunk="far"} 0`,
+		`ringback_legs_total{disposition="answered",role="a",trunk="near"} 1`, `ringback_legs_total{disposition="answered",role="b",trunk="far"} 1`,
+		`ringback_leg_pdd_seconds_count{trunk="near"} 1`,
+	} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
 	}
 }

@@ -27,21 +27,23 @@ type Options struct {
 // Trunk is a SIP trunk as it is configured. Trunks that name the same Listen
 // share that address.
 type Trunk struct {
-	Name          string   // unique; dialer.Originate says it
-	Endpoint      string   // "sip:{number}@host:port;transport=udp"; {number}: digits only, {e164}: with the +
-	Listen        string   // our SIP address, IP:port; "": 0.0.0.0:5060; port 0: any
-	Advertise     string   // our address as the peer sees it, IP or IP:port; "": the one that is used toward it
-	RTPPorts      string   // "" is 20000-29999; trunks may share them
-	Codecs        []string // of PCMA and PCMU, the preferred first; none: both
-	Username      string   // answers to a challenge of the trunk; "": it asks for none
-	Password      string   // of Username
-	OutboundProxy string   // host:port that every INVITE is sent to; "": the endpoint's host
+	Name          string        // unique; dialer.Originate says it
+	Endpoint      string        // "sip:{number}@host:port;transport=udp"; {number}: digits only, {e164}: with the +
+	Listen        string        // our SIP address, IP:port; "": 0.0.0.0:5060; port 0: any
+	Advertise     string        // our address as the peer sees it, IP or IP:port; "": the one that is used toward it
+	RTPPorts      string        // "" is 20000-29999; trunks may share them
+	Codecs        []string      // of PCMA and PCMU, the preferred first; none: both
+	Username      string        // answers to a challenge of the trunk; "": it asks for none
+	Password      string        // of Username
+	Probe         time.Duration // between two OPTIONS that see whether the peer is there; 0: none
+	OutboundProxy string        // host:port that every INVITE is sent to; "": the endpoint's host
 }
 
 // settings are options that were understood.
 type settings struct {
 	name string
 	credentials
+	probe     time.Duration
 	log       *slog.Logger
 	endpoint  endpoint
 	proxy     *msg.Uri
@@ -80,7 +82,7 @@ func (o Options) check() ([]settings, error) {
 
 // check reads the options of one trunk.
 func (o Trunk) check() (settings, error) {
-	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}}
+	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {

@@ -28,8 +28,10 @@ const ourName = "ringback"
 type Driver struct {
 	trunks   map[string]*trunk
 	stations []*station
-	kill     chan struct{}  // closed: wait for nobody
-	wg       sync.WaitGroup // legs, and what they sent
+	kill     chan struct{}      // closed: wait for nobody
+	wg       sync.WaitGroup     // legs, and what they sent
+	rest     context.CancelFunc // ends the watches
+	watches  sync.WaitGroup
 
 	mu     sync.Mutex
 	legs   map[dialer.LegID]*leg
@@ -53,6 +55,13 @@ func New(o Options) (*Driver, error) {
 			return nil, fmt.Errorf("trunk %s: %w", s.name, err)
 		}
 		d.trunks[s.name] = newTrunk(s, at, d.kill)
+	}
+	ctx, rest := context.WithCancel(context.Background())
+	d.rest = rest
+	for _, t := range d.trunks {
+		if t.probeEvery > 0 {
+			d.watches.Go(func() { t.watch(ctx) })
+		}
 	}
 	return d, nil
 }
@@ -81,6 +90,9 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	t := d.trunks[o.Trunk]
 	if t == nil {
 		return fmt.Errorf("there is no trunk %s", o.Trunk)
+	}
+	if err := t.health(); err != nil {
+		return err
 	}
 	uri, err := t.endpoint.uri(o.Number)
 	if err != nil {
@@ -186,8 +198,16 @@ func (d *Driver) Hangup(_ context.Context, id dialer.LegID, reason dialer.Hangup
 	return nil
 }
 
-// Health is nil while our SIP addresses are open. Whether the peer answers is
-// learnt from calls.
+// TrunkHealth is nil if calls may be placed on a trunk: its peer answers
+// OPTIONS, and has not asked to be left alone by a 503 with Retry-After.
+func (d *Driver) TrunkHealth(name string) error {
+	if t := d.trunks[name]; t != nil {
+		return t.health()
+	}
+	return fmt.Errorf("there is no trunk %s", name)
+}
+
+// Health is nil while our SIP addresses are open; TrunkHealth knows the peers.
 func (d *Driver) Health(context.Context) error {
 	for _, s := range d.stations {
 		select {
@@ -216,6 +236,8 @@ func (d *Driver) Close(ctx context.Context) error {
 		l.hangUp(dialer.HangupCancel)
 	}
 	d.mu.Unlock()
+	d.rest()
+	d.watches.Wait()
 	quiet := make(chan struct{})
 	go func() {
 		d.wg.Wait()

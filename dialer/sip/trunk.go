@@ -24,7 +24,9 @@ type trunk struct {
 	host     netip.Addr // as the peer sees us
 	port     int
 
-	credentials credentials // username "": the trunk asks for none
+	credentials credentials   // username "": the trunk asks for none
+	probeEvery  time.Duration // 0: never
+	condition   condition
 }
 
 // newTrunk returns a trunk on an address of ours.
@@ -32,7 +34,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: at.port(), credentials: s.credentials,
+		host:  s.advertise.Addr(), port: at.port(), credentials: s.credentials, probeEvery: s.probe,
 	}
 	if s.advertise.Port() != 0 {
 		t.port = int(s.advertise.Port())

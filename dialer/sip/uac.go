@@ -97,6 +97,7 @@ func (l *leg) await(ctx context.Context) *msg.Response {
 	for {
 		select {
 		case res := <-l.tx.Responses():
+			l.trunk.heard(res)
 			switch {
 			case res.IsSuccess():
 				return res

@@ -36,6 +36,7 @@ type Options struct {
 	Calls    int               // 0: one; Many: any number
 	Quiet    bool              // keeps no messages: for measuring
 	Limit    time.Duration     // 0: Limit
+	Port     int               // its SIP port; 0: a free one
 }
 
 // Peer is a SIPp that runs.
@@ -74,7 +75,10 @@ func Start(t testing.TB, o Options) *Peer {
 func start(t testing.TB, path string, o Options) *Peer {
 	t.Helper()
 	dir := t.TempDir()
-	port, media := freePort(t), freePort(t)
+	port, media := o.Port, freePort(t)
+	if port == 0 {
+		port = freePort(t)
+	}
 	if o.Calls == 0 {
 		o.Calls = 1
 	}
