@@ -35,6 +35,9 @@ type Trunk struct {
 	RTPPorts      string   // first-last
 	Codecs        []string // PCMA, PCMU, in order of preference
 	Probe         time.Duration
+	TLSCert       string // PEM file
+	TLSKey        string // PEM file
+	TLSCA         string // PEM file
 
 	// Of drivers sip and ari.
 	Username string
@@ -85,7 +88,7 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return nodeName(&t.Failover, s) }},
 	"options_interval": {drivers: sipAlone, doc: "between two OPTIONS that see whether the peer is there; three that nobody answers take the trunk down until one is; `0s`: none; absent: `30s`",
 		set: func(t *Trunk, s string) error { return duration(&t.Probe, s, 0, time.Hour) }},
-	"endpoint": {drivers: sipAndARI, doc: "`sip:{number}@sip.example.net:5060`, or with `ari` `PJSIP/{number}@trunk`; `{number}` digits only, `{e164}` with +",
+	"endpoint": {drivers: sipAndARI, doc: "`sip:{number}@sip.example.net:5060;transport=tcp` (udp, tcp or tls), or with `ari` `PJSIP/{number}@trunk`; `{number}` digits only, `{e164}` with +",
 		set: func(t *Trunk, s string) error { t.Endpoint = s; return nil }}, // judged once the driver is known
 	"url": {drivers: ariAlone, doc: "of Asterisk's ARI: `http://127.0.0.1:8088/ari`",
 		set: func(t *Trunk, s string) error { return ariURL(&t.URL, s) }},
@@ -95,7 +98,13 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
-	"outbound_proxy": {drivers: sipAlone, doc: "`host:port` that every request is sent to; absent: the endpoint's host",
+	"tls_cert": {drivers: sipAlone, doc: "PEM file of our certificate, with `;transport=tls` in the endpoint; absent: we show none and take no TLS connections",
+		set: func(t *Trunk, s string) error { t.TLSCert = s; return nil }},
+	"tls_key": {drivers: sipAlone, doc: "PEM file of its key",
+		set: func(t *Trunk, s string) error { t.TLSKey = s; return nil }},
+	"tls_ca": {drivers: sipAlone, doc: "PEM file of who may vouch for the peer; absent: the system's",
+		set: func(t *Trunk, s string) error { t.TLSCA = s; return nil }},
+	"outbound_proxy": {drivers: sipAlone, doc: "`host:port` that every request is sent to, over the endpoint's transport; absent: the endpoint's host",
 		set: func(t *Trunk, s string) error { return proxy(&t.OutboundProxy, s) }},
 	"listen": {drivers: sipAlone, doc: "our own SIP address, IP and port; absent: `" + defaultSIPListen + "`",
 		set: func(t *Trunk, s string) error { return sipListen(&t.Listen, s) }},
@@ -109,7 +118,7 @@ var trunkFields = map[string]trunkField{
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"media", "register", "tls_cert", "tls_key", "tls_ca", "uri_hosts", "address",
+	"media", "register", "uri_hosts", "address",
 }
 
 // readTrunks reads the list of trunks.
@@ -269,8 +278,8 @@ func sipEndpoint(s string) error {
 		return errors.New("must be a SIP URI with the number in it: sip:{number}@sip.example.net:5060")
 	}
 	for _, p := range strings.Split(s, ";")[1:] {
-		if strings.HasPrefix(p, "transport=") && p != "transport=udp" {
-			return fmt.Errorf("%s is not supported yet by this release", p)
+		if carrier, ok := strings.CutPrefix(p, "transport="); ok && !slices.Contains([]string{"udp", "tcp", "tls"}, carrier) {
+			return fmt.Errorf("transport=%s must be udp, tcp or tls", carrier)
 		}
 	}
 	return nil

@@ -46,10 +46,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s acme (secret)  } ` +
-		`{desk sim [] true 0 0       [] 0s    } ` +
-		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
-		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s ringback (secret) http://127.0.0.1:8088/ari ringback}]`
+	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s    acme (secret)  } ` +
+		`{desk sim [] true 0 0       [] 0s       } ` +
+		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
+		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -71,7 +71,7 @@ func TestBadFiles(t *testing.T) {
 		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
 		"a key not yet obeyed":         {sip + "register: true}", "trunks[0].register: is not supported yet"},
 		"a driver not yet there":       {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
-		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=tls'}]", "transport=tls is not supported yet"},
+		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=ws'}]", "transport=ws must be udp, tcp or tls"},
 		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
 		"a trunk without a driver":     {"trunks: [{name: a}]", "trunks[0].driver: is required"},
 		"a sip trunk without endpoint": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0'}]", "trunks[0].endpoint: is required"},

@@ -129,7 +129,7 @@ func (t *trunk) probe(ctx context.Context) bool {
 func (t *trunk) ask(ctx context.Context, req *msg.Request) *msg.Response {
 	ctx, cancel := context.WithTimeout(ctx, 16*msg.T1)
 	defer cancel()
-	tx, err := t.station.client.TransactionRequest(ctx, req)
+	tx, err := t.begin(ctx, req)
 	if err != nil {
 		return nil
 	}

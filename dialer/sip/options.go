@@ -2,11 +2,15 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	msg "github.com/emiago/sipgo/sip"
@@ -36,6 +40,9 @@ type Trunk struct {
 	Username      string        // answers to a challenge of the trunk; "": it asks for none
 	Password      string        // of Username
 	Probe         time.Duration // between two OPTIONS that see whether the peer is there; 0: none
+	TLSCert       string        // PEM file of our certificate, shown to the peer; "": none, and no TLS is listened for
+	TLSKey        string        // PEM file of its key
+	TLSCA         string        // PEM file of who may vouch for the peer; "": the system's
 	OutboundProxy string        // host:port that every INVITE is sent to; "": the endpoint's host
 }
 
@@ -44,6 +51,7 @@ type settings struct {
 	name string
 	credentials
 	probe     time.Duration
+	tls       *tls.Config // nil unless over TLS
 	log       *slog.Logger
 	endpoint  endpoint
 	proxy     *msg.Uri
@@ -92,7 +100,7 @@ func (o Trunk) check() (settings, error) {
 	var err, badEndpoint, badListen error
 	s.endpoint, badEndpoint = parseEndpoint(o.Endpoint)
 	fault("endpoint", badEndpoint)
-	s.proxy, err = parseProxy(o.OutboundProxy)
+	s.proxy, err = parseProxy(o.OutboundProxy, s.endpoint.over)
 	fault("outbound_proxy", err)
 	s.listen, badListen = parseListen(or(o.Listen, defaultListen))
 	fault("listen", badListen)
@@ -109,9 +117,15 @@ func (o Trunk) check() (settings, error) {
 		if s.proxy != nil {
 			next = *s.proxy
 		}
-		s.advertise, err = ownAddress(s.listen, hostPort(next))
+		s.advertise, err = ownAddress(s.listen, hostPort(next, s.endpoint.over))
 		fault("advertise", err)
 	}
+	next := s.endpoint.template.Host
+	if s.proxy != nil {
+		next = s.proxy.Host
+	}
+	s.tls, err = tlsConfig(o, s.endpoint.over, next)
+	fault("tls", err)
 	if (o.Username == "") != (o.Password == "") {
 		fault("username", errors.New("and password go together"))
 	}
@@ -169,4 +183,36 @@ func ownAddress(listen netip.AddrPort, peer string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	return netip.AddrPortFrom(addr.Addr().Unmap(), 0), nil
+}
+
+// tlsConfig reads the certificates of a trunk whose peer goes by name.
+func tlsConfig(o Trunk, over transport, name string) (*tls.Config, error) {
+	given := o.TLSCert != "" || o.TLSKey != "" || o.TLSCA != ""
+	switch {
+	case over != overTLS && given:
+		return nil, errors.New("files are of use only with transport=tls in the endpoint")
+	case over != overTLS:
+		return nil, nil
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return nil, errors.New("certificate and key go together")
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: strings.Trim(name, "[]")}
+	if o.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("certificate cannot be used: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if o.TLSCA != "" {
+		pem, err := os.ReadFile(o.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("authority cannot be read: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("authority has no certificate in " + o.TLSCA)
+		}
+	}
+	return c, nil
 }

@@ -2,7 +2,7 @@
 // 3261): every leg is a call of its own, with our session description on both
 // sides, and sound is relayed between them.
 //
-// It speaks UDP and G.711. sipgo parses, sends and keeps the transactions; the
+// It speaks UDP, TCP or TLS, and G.711. sipgo parses, sends and keeps the transactions; the
 // life of an INVITE is ours (uac.go), because a leg owes exactly one end
 // whatever the peer does: a CANCEL waits for the first response, an answer
 // that crosses it is acknowledged and ended, and nothing is concluded from the
@@ -68,14 +68,14 @@ func New(o Options) (*Driver, error) {
 
 // station returns the address a trunk listens on, opening it for the first.
 func (d *Driver) station(s settings) (*station, error) {
-	if s.listen.Port() != 0 {
+	if s.listen.Port() != 0 && s.endpoint.over != overTLS {
 		for _, at := range d.stations {
-			if at.listen == s.listen {
+			if at.listen == s.listen && at.over == s.endpoint.over {
 				return at, nil
 			}
 		}
 	}
-	at, err := newStation(s.listen, d.serve, s.log)
+	at, err := newStation(s, d.serve)
 	if err == nil {
 		d.stations = append(d.stations, at)
 	}

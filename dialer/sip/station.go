@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,71 +16,119 @@ import (
 // readBuffer is room for a burst of messages, in bytes.
 const readBuffer = 4 << 20
 
+// transport is what SIP is carried over, as Via names it.
+type transport string
+
+const (
+	overUDP transport = "UDP"
+	overTCP transport = "TCP"
+	overTLS transport = "TLS"
+)
+
 // station is a SIP address of our own; trunks that listen on the same one
-// share it.
+// share it, but over TLS each has its own: the name that its peer proves
+// differs.
 type station struct {
 	listen netip.AddrPort // as it was configured
+	over   transport
+	tls    *tls.Config // of overTLS
 	ua     *sipgo.UserAgent
 	client *sipgo.Client
-	conn   *net.UDPConn
+	addr   netip.AddrPort
+	shut   func() error  // closes the socket that is listened on
 	served chan struct{} // closed: the listener is gone
 }
 
 // newStation opens a SIP address and serves what comes there.
-func newStation(listen netip.AddrPort, serve sipgo.RequestHandler, log *slog.Logger) (*station, error) {
-	conn, err := listenUDP(listen.Addr().String(), int(listen.Port()))
+func newStation(s settings, serve sipgo.RequestHandler) (*station, error) {
+	at := &station{listen: s.listen, over: s.endpoint.over, tls: s.tls, served: make(chan struct{})}
+	server, err := at.stack(serve)
 	if err != nil {
-		return nil, fmt.Errorf("open the SIP address: %w", err)
-	}
-	_ = conn.SetReadBuffer(readBuffer) // as far as the kernel lets us
-	s := &station{listen: listen, conn: conn, served: make(chan struct{})}
-	if err := s.start(serve, log); err != nil {
-		_ = conn.Close()
 		return nil, fmt.Errorf("start the SIP stack: %w", err)
 	}
-	return s, nil
+	if err := at.open(server, s.log); err != nil {
+		_ = at.ua.Close()
+		return nil, fmt.Errorf("open the SIP address: %w", err)
+	}
+	return at, nil
 }
 
-// start brings up sipgo on our socket. Its log is left out: it holds whole
-// messages, numbers included.
-func (s *station) start(serve sipgo.RequestHandler, log *slog.Logger) (err error) {
+// stack brings up sipgo. Its log is left out: it holds whole messages, numbers
+// included.
+func (s *station) stack(serve sipgo.RequestHandler) (server *sipgo.Server, err error) {
 	silent := slog.New(slog.DiscardHandler)
-	s.ua, err = sipgo.NewUA(sipgo.WithUserAgent(ourName),
+	s.ua, err = sipgo.NewUA(sipgo.WithUserAgent(ourName), sipgo.WithUserAgenTLSConfig(s.tls),
 		sipgo.WithUserAgentTransportLayerOptions(msg.WithTransportLayerLogger(silent)),
 		sipgo.WithUserAgentTransactionLayerOptions(
 			msg.WithTransactionLayerLogger(silent),
 			msg.WithTransactionLayerUnhandledResponseHandler(func(*msg.Response) {})))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	server, err := sipgo.NewServer(s.ua, sipgo.WithServerLogger(silent))
-	if err != nil {
-		return err
+	if server, err = sipgo.NewServer(s.ua, sipgo.WithServerLogger(silent)); err != nil {
+		return nil, err
 	}
 	server.OnNoRoute(serve)
-	s.client, err = sipgo.NewClient(s.ua, sipgo.WithClientLogger(silent),
-		sipgo.WithClientConnectionAddr(s.conn.LocalAddr().String()))
-	if err != nil {
-		return err
+	s.client, err = sipgo.NewClient(s.ua, sipgo.WithClientLogger(silent))
+	return server, err
+}
+
+// open binds the address and serves it.
+func (s *station) open(server *sipgo.Server, log *slog.Logger) error {
+	var run func() error
+	switch {
+	case s.over == overUDP:
+		conn, err := listenUDP(s.listen.Addr().String(), int(s.listen.Port()))
+		if err != nil {
+			return err
+		}
+		_ = conn.SetReadBuffer(readBuffer) // as far as the kernel lets us
+		s.addr, s.shut = conn.LocalAddr().(*net.UDPAddr).AddrPort(), conn.Close
+		if s.client, err = sipgo.NewClient(s.ua, sipgo.WithClientLogger(slog.New(slog.DiscardHandler)),
+			sipgo.WithClientConnectionAddr(conn.LocalAddr().String())); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		reading := make(chan struct{})
+		defer func() { <-reading }()
+		run = func() error { return server.ServeUDP(&announcing{UDPConn: conn, reading: reading}) }
+	case s.over == overTLS && len(s.tls.Certificates) == 0: // the peer talks on the connection that we open
+		s.addr = s.listen
+		stop := make(chan struct{})
+		s.shut = func() error { close(stop); return nil }
+		run = func() error { <-stop; return nil }
+	default:
+		listener, err := listenTCP(s.listen)
+		if err != nil {
+			return err
+		}
+		s.addr, s.shut = listener.Addr().(*net.TCPAddr).AddrPort(), listener.Close
+		run = func() error { return server.ServeTCP(listener) }
+		if s.over == overTLS {
+			run = func() error { return server.ServeTLS(tls.NewListener(listener, s.tls)) }
+		}
 	}
-	reading := make(chan struct{})
 	go func() {
 		defer close(s.served)
-		if err := server.ServeUDP(&announcing{UDPConn: s.conn, reading: reading}); err != nil {
+		if err := run(); err != nil && !errors.Is(err, net.ErrClosed) {
 			log.Error("sip listener failed", "err", err)
 		}
 	}()
-	<-reading
 	return nil
 }
 
-// port is the one that is listened on.
-func (s *station) port() int { return s.conn.LocalAddr().(*net.UDPAddr).Port }
+// listenTCP binds a TCP port; "0.0.0.0" is every IPv4 address.
+func listenTCP(at netip.AddrPort) (*net.TCPListener, error) {
+	network := "tcp6"
+	if at.Addr().Is4() {
+		network = "tcp4"
+	}
+	return net.ListenTCP(network, net.TCPAddrFromAddrPort(at))
+}
 
 // close gives the address back.
 func (s *station) close() {
 	_ = s.ua.Close() // its sockets are ours
-	_ = s.conn.Close()
+	_ = s.shut()
 	<-s.served
 }
 

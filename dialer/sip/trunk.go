@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	msg "github.com/emiago/sipgo/sip"
@@ -34,7 +35,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: at.port(), credentials: s.credentials, probeEvery: s.probe,
+		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe,
 	}
 	if s.advertise.Port() != 0 {
 		t.port = int(s.advertise.Port())
@@ -46,7 +47,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 // come back the way it went (RFC 3581).
 func (t *trunk) via() *msg.ViaHeader {
 	v := &msg.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP",
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: string(t.station.over),
 		Host: uriHost(t.host.String()), Port: t.port,
 	}
 	v.Params.Add("branch", msg.RFC3261BranchMagicCookie+rand.Text())
@@ -55,9 +56,11 @@ func (t *trunk) via() *msg.ViaHeader {
 }
 
 func (t *trunk) contact() *msg.ContactHeader {
-	return &msg.ContactHeader{Address: msg.Uri{
-		Scheme: "sip", User: ourName, Host: uriHost(t.host.String()), Port: t.port,
-	}}
+	uri := msg.Uri{Scheme: "sip", User: ourName, Host: uriHost(t.host.String()), Port: t.port}
+	if t.station.over != overUDP {
+		uri.UriParams.Add("transport", strings.ToLower(string(t.station.over)))
+	}
+	return &msg.ContactHeader{Address: uri}
 }
 
 // deliver sends a request of its own transaction and waits for its final
@@ -83,12 +86,38 @@ func (t *trunk) deliver(req *msg.Request) *msg.Response {
 
 // send begins a transaction; nil if the request could not be sent.
 func (t *trunk) send(req *msg.Request) msg.ClientTransaction {
-	tx, err := t.station.client.TransactionRequest(context.Background(), req)
+	tx, err := t.begin(context.Background(), req)
 	if err != nil {
 		t.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", err)
 		return nil
 	}
 	return tx
+}
+
+// begin starts a transaction over the trunk's transport, connecting first if
+// there is need.
+func (t *trunk) begin(ctx context.Context, req *msg.Request) (msg.ClientTransaction, error) {
+	ctx, cancel := context.WithTimeout(ctx, 16*msg.T1)
+	defer cancel()
+	t.fit(req)
+	req.SetTransport(string(t.station.over))
+	return t.station.client.TransactionRequest(ctx, req)
+}
+
+// fit leaves out what a request can do without if it is too long for a
+// datagram (RFC 3261, section 18.1.1).
+func (t *trunk) fit(req *msg.Request) {
+	const limit = 1300
+	if t.station.over != overUDP || len(req.String()) <= limit {
+		return
+	}
+	from := *req.From()
+	from.DisplayName = ""
+	req.ReplaceHeader(&from)
+	if len(req.String()) > limit {
+		req.RemoveHeader("User-Agent")
+		req.RemoveHeader("Allow")
+	}
 }
 
 // settle waits for the final response; nil if none comes.
@@ -115,7 +144,7 @@ func (t *trunk) locate(ctx context.Context, req *msg.Request) error {
 	if t.proxy != nil {
 		next = *t.proxy
 	}
-	host, port, err := net.SplitHostPort(hostPort(next))
+	host, port, err := net.SplitHostPort(hostPort(next, t.station.over))
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (l *leg) run(ctx context.Context) {
 
 // send begins the transaction of the INVITE.
 func (l *leg) send(ctx context.Context) error {
-	tx, err := l.trunk.station.client.TransactionRequest(ctx, l.invite)
+	tx, err := l.trunk.begin(ctx, l.invite)
 	if err != nil {
 		return err
 	}
@@ -300,6 +300,7 @@ func (l *leg) again(res *msg.Response) {
 
 // write sends an ACK, which has no transaction.
 func (l *leg) write(ack *msg.Request) {
+	ack.SetTransport(string(l.trunk.station.over))
 	if err := l.trunk.station.client.WriteRequest(ack); err != nil {
 		l.trunk.log.Warn("ack not sent", "leg", string(l.id), "err", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -21,6 +22,7 @@ const (
 
 const (
 	defaultPort    = 5060
+	defaultTLSPort = 5061
 	maxNumber      = 32 // characters of a number: E.164 allows 15 digits
 	maxDisplayName = 64 // characters shown of a caller's name: an INVITE must fit one datagram
 )
@@ -29,12 +31,13 @@ const (
 // for the number.
 type endpoint struct {
 	template msg.Uri
+	over     transport
 }
 
 // parseEndpoint reads a template such as
 // "sip:{number}@sip.example.net:5060;transport=udp".
 func parseEndpoint(s string) (endpoint, error) {
-	e := endpoint{}
+	e := endpoint{over: overUDP}
 	if s == "" {
 		return e, errors.New("is required")
 	}
@@ -45,7 +48,7 @@ func parseEndpoint(s string) (endpoint, error) {
 		return e, fmt.Errorf("must be a SIP URI: %w", err)
 	}
 	u := e.template
-	transport, given := u.UriParams.Get("transport")
+	carrier, given := u.UriParams.Get("transport")
 	switch {
 	case u.Scheme != "sip":
 		return e, errors.New("must be a sip: URI")
@@ -53,14 +56,17 @@ func parseEndpoint(s string) (endpoint, error) {
 		return e, errors.New("must name a host")
 	case u.Port < 0 || u.Port > 65535:
 		return e, errors.New("must have a port up to 65535")
-	case given && !strings.EqualFold(transport, "udp"):
-		return e, fmt.Errorf("must not ask for transport %q: this driver speaks UDP", transport)
+	case given && !slices.Contains([]transport{overUDP, overTCP, overTLS}, transport(strings.ToUpper(carrier))):
+		return e, fmt.Errorf("must not ask for transport %q: udp, tcp and tls are supported", carrier)
 	case u.Password != "" || len(u.Headers) > 0:
 		return e, errors.New("must have neither a password nor headers")
 	case strings.Count(u.User, placeNumber)+strings.Count(u.User, placeE164) != 1:
 		return e, errors.New("must have {number} or {e164} once before the @")
 	case strings.ContainsAny(strings.NewReplacer(placeNumber, "", placeE164, "").Replace(s), "{}"):
 		return e, errors.New("has an unknown placeholder")
+	}
+	if given {
+		e.over = transport(strings.ToUpper(carrier))
 	}
 	return e, nil
 }
@@ -80,17 +86,22 @@ func (e endpoint) uri(n scheduler.Number) (msg.Uri, error) {
 }
 
 // hostPort is where requests to a URI are sent.
-func hostPort(u msg.Uri) string {
+func hostPort(u msg.Uri, over transport) string {
 	port := u.Port
-	if port == 0 {
+	switch {
+	case port != 0:
+	case over == overTLS:
+		port = defaultTLSPort
+	default:
 		port = defaultPort
 	}
 	return net.JoinHostPort(strings.Trim(u.Host, "[]"), strconv.Itoa(port))
 }
 
 // parseProxy reads an outbound proxy, "host", "host:port" or a sip: URI, as
-// the route to be put into every INVITE; nil for "".
-func parseProxy(s string) (*msg.Uri, error) {
+// the route to be put into every INVITE; nil for "". It is reached over the
+// trunk's transport.
+func parseProxy(s string, over transport) (*msg.Uri, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -104,8 +115,12 @@ func parseProxy(s string) (*msg.Uri, error) {
 	if err := msg.ParseUri(s, &u); err != nil || u.Host == "" || u.User != "" || u.Port > 65535 {
 		return nil, errors.New("must be host:port")
 	}
-	if transport, ok := u.UriParams.Get("transport"); ok && !strings.EqualFold(transport, "udp") {
-		return nil, fmt.Errorf("must not ask for transport %q: this driver speaks UDP", transport)
+	carrier, given := u.UriParams.Get("transport")
+	switch {
+	case given && !strings.EqualFold(carrier, string(over)):
+		return nil, fmt.Errorf("must not ask for transport %q: the endpoint asks for %s", carrier, over)
+	case !given && over != overUDP:
+		u.UriParams.Add("transport", strings.ToLower(string(over)))
 	}
 	u.UriParams.Add("lr", "")
 	return &u, nil

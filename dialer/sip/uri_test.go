@@ -36,7 +36,8 @@ func TestEndpoint(t *testing.T) {
 		"an unknown placeholder":             {"sip:{number}{x}@pbx", rome, "", "unknown placeholder"},
 		"another scheme":                     {"tel:{number}", rome, "", "sip: URI"},
 		"TLS":                                {"sips:{number}@pbx", rome, "", "sip: URI"},
-		"TCP":                                {"sip:{number}@pbx;transport=tcp", rome, "", "UDP"},
+		"TCP":                                {"sip:{number}@pbx;transport=tcp", rome, "sip:39061234@pbx;transport=tcp", ""},
+		"another transport":                  {"sip:{number}@pbx;transport=sctp", rome, "", "udp, tcp and tls"},
 		"a password":                         {"sip:{number}:secret@pbx", rome, "", "password"},
 		"headers":                            {"sip:{number}@pbx?X-Evil=1", rome, "", "headers"},
 		"no host":                            {"sip:{number}@", rome, "", "host"},
@@ -71,7 +72,7 @@ func FuzzInvite(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	d := &trunk{}
+	d := &trunk{station: &station{over: overUDP}}
 	parser := msg.NewParser()
 	f.Fuzz(func(t *testing.T, number, name, caller string) {
 		uri, err := e.uri(scheduler.Number{Given: number})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,9 +16,17 @@ import (
 var (
 	sipp     = sync.OnceValues(func() (string, error) { return install("sipp", "sip-tester") })
 	kamailio = sync.OnceValues(func() (string, error) { return install("kamailio", "kamailio") })
+	// Its package has no program of its own, so what is looked for is the module.
+	kamailioTLS = sync.OnceValues(func() (string, error) {
+		if found, _ := filepath.Glob("/usr/lib/*/kamailio/modules/tls.so"); len(found) > 0 {
+			return found[0], nil
+		}
+		return install("", "kamailio-tls-modules")
+	})
 )
 
-// install returns the path of a program, from its Debian package if need be.
+// install returns the path of a program, from its Debian package if need be;
+// of a package without a program, nothing.
 func install(program, pkg string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -33,6 +42,9 @@ func install(program, pkg string) (string, error) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%s cannot be installed: %w: %s", program, err, out)
 		}
+	}
+	if program == "" {
+		return "", nil
 	}
 	return exec.LookPath(program)
 }

@@ -18,6 +18,7 @@ import (
 type ProxyOptions struct {
 	Username, Password string
 	Algorithm          string // of the digest: MD5 or SHA-256
+	TLSCert, TLSKey    string // PEM files: it is called over TLS; "": over UDP
 }
 
 // proxyConfig makes Kamailio ask who sends an INVITE, and a BYE of the caller,
@@ -26,9 +27,9 @@ const proxyConfig = `#!KAMAILIO
 debug=0
 log_stderror=yes
 children=2
-disable_tcp=yes
 auto_aliases=no
 listen=udp:ADDRESS
+SECURE
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
@@ -58,6 +59,7 @@ request_route {
 	}
 	route(WHO);
 	record_route();
+	$du = "sip:" + $rd + ":" + $rp; # over UDP, however it came
 	t_relay();
 	exit;
 }
@@ -75,17 +77,46 @@ route[WHO] {
 // when it listens.
 func StartProxy(t testing.TB, o ProxyOptions) netip.AddrPort {
 	t.Helper()
-	program, dir := path(t, kamailio), t.TempDir()
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freePort(t)))
-	config := strings.NewReplacer("ADDRESS", addr.String(), "ALGORITHM", o.Algorithm, "REALM", "sip.example.net",
-		"USERNAME", o.Username, "PASSWORD", o.Password).Replace(proxyConfig)
+	program := path(t, kamailio)
+	if o.TLSCert != "" {
+		path(t, kamailioTLS)
+	}
+	var output string
+	for range 3 { // another process may take the port we found free
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freePort(t)))
+		var ok bool
+		if ok, output = startProxy(t, program, addr, o); ok {
+			return addr
+		}
+	}
+	t.Fatalf("kamailio does not start\n%s", output)
+	return netip.AddrPort{}
+}
+
+// config writes Kamailio's configuration and returns its path.
+func (o ProxyOptions) config(t testing.TB, dir string, addr netip.AddrPort) string {
+	t.Helper()
+	secure := "disable_tcp=yes"
+	if o.TLSCert != "" {
+		secure = fmt.Sprintf("enable_tls=yes\ntcp_children=1\nlisten=tls:%s\nloadmodule \"tls.so\"\nmodparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n"+
+			"modparam(\"tls\", \"certificate\", %q)\nmodparam(\"tls\", \"private_key\", %q)", addr, o.TLSCert, o.TLSKey)
+	}
+	text := strings.NewReplacer("ADDRESS", addr.String(), "ALGORITHM", o.Algorithm, "REALM", "sip.example.net",
+		"SECURE", secure, "USERNAME", o.Username, "PASSWORD", o.Password).Replace(proxyConfig)
 	file := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), program, "-f", file, "-DD", "-Y", dir, "-w", dir, "-m", "16", "-M", "4")
-	cmd.Stdout, cmd.Stderr = &output, &output
+	return file
+}
+
+// startProxy returns once Kamailio listens, or what it said when it ended.
+func startProxy(t testing.TB, program string, addr netip.AddrPort, o ProxyOptions) (ok bool, output string) {
+	t.Helper()
+	dir := t.TempDir()
+	var said bytes.Buffer
+	cmd := exec.CommandContext(context.Background(), program, "-f", o.config(t, dir, addr), "-DD", "-Y", dir, "-w", dir, "-m", "16", "-M", "4")
+	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children end with it
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start kamailio: %v", err)
@@ -104,20 +135,19 @@ func StartProxy(t testing.TB, o ProxyOptions) netip.AddrPort {
 			<-ended
 		}
 	})
-	bound := fmt.Appendf(nil, " 0100007F:%04X ", addr.Port())
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(Limit)
 	for {
-		if table, err := os.ReadFile("/proc/net/udp"); err == nil && bytes.Contains(table, bound) {
-			return addr
-		}
 		select {
-		case <-tick.C:
 		case <-ended:
-			t.Fatalf("kamailio does not start\n%s", output.String())
+			return false, said.String()
 		case <-limit:
 			t.Fatal("kamailio does not listen")
+		case <-tick.C:
+			if listens(addr.Port(), o.TLSCert != "") {
+				return true, ""
+			}
 		}
 	}
 }

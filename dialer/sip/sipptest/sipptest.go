@@ -37,6 +37,7 @@ type Options struct {
 	Quiet    bool              // keeps no messages: for measuring
 	Limit    time.Duration     // 0: Limit
 	Port     int               // its SIP port; 0: a free one
+	TCP      bool              // speaks TCP instead of UDP
 }
 
 // Peer is a SIPp that runs.
@@ -46,6 +47,7 @@ type Peer struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	dir    string
+	tcp    bool
 	output bytes.Buffer
 	ended  chan struct{} // closed: the process is gone
 	late   bool          // it had to be killed
@@ -95,6 +97,9 @@ func start(t testing.TB, path string, o Options) *Peer {
 	if o.Calls != Many {
 		args = append(args, "-m", strconv.Itoa(o.Calls))
 	}
+	if o.TCP {
+		args = append(args, "-t", "t1")
+	}
 	if o.Echo {
 		args = append(args, "-rtp_echo")
 	}
@@ -104,6 +109,7 @@ func start(t testing.TB, path string, o Options) *Peer {
 	}
 	p := &Peer{
 		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)),
+		tcp:  o.TCP,
 		t:    t, dir: dir, ended: make(chan struct{}),
 	}
 	p.cmd = exec.CommandContext(context.Background(), path, args...) // ended by Wait's limit and the clean-up
@@ -158,11 +164,10 @@ func (p *Peer) kill() {
 
 // listens waits until SIPp has bound its port; false if it ended instead.
 func (p *Peer) listens() bool {
-	bound := fmt.Sprintf(" 0100007F:%04X ", p.Addr.Port())
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if table, err := os.ReadFile("/proc/net/udp"); err == nil && bytes.Contains(table, []byte(bound)) {
+		if listens(p.Addr.Port(), p.tcp) {
 			return true
 		}
 		select {
@@ -171,6 +176,16 @@ func (p *Peer) listens() bool {
 		case <-tick.C:
 		}
 	}
+}
+
+// listens reports whether the kernel has bound a port of loopback.
+func listens(port uint16, tcp bool) bool {
+	table, line := "/proc/net/udp", fmt.Sprintf(" 0100007F:%04X ", port)
+	if tcp {
+		table, line = "/proc/net/tcp", fmt.Sprintf(" 0100007F:%04X 00000000:0000 0A ", port)
+	}
+	lines, err := os.ReadFile(table)
+	return err == nil && bytes.Contains(lines, []byte(line))
 }
 
 // Wait returns once SIPp ended by itself with a successful scenario, and fails
