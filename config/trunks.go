@@ -35,9 +35,10 @@ type Trunk struct {
 	RTPPorts      string   // first-last
 	Codecs        []string // PCMA, PCMU, in order of preference
 	Probe         time.Duration
-	TLSCert       string // PEM file
-	TLSKey        string // PEM file
-	TLSCA         string // PEM file
+	Silence       time.Duration // that ends a leg
+	TLSCert       string        // PEM file
+	TLSKey        string        // PEM file
+	TLSCA         string        // PEM file
 
 	// Of drivers sip and ari.
 	Username string
@@ -54,6 +55,7 @@ const (
 	defaultRTPPorts  = "20000-29999"
 	defaultApp       = "ringback"
 	defaultProbe     = 30 * time.Second
+	defaultSilence   = 5 * time.Minute
 )
 
 var defaultCodecs = []string{"PCMA", "PCMU"}
@@ -98,6 +100,8 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
+	"rtp_timeout": {drivers: sipAlone, doc: "an answered leg that sends no sound for so long, and does not hold, is taken for dead; `0s`: none is; absent: `5m`",
+		set: func(t *Trunk, s string) error { return duration(&t.Silence, s, 0, 24*time.Hour) }},
 	"tls_cert": {drivers: sipAlone, doc: "PEM file of our certificate, with `;transport=tls` in the endpoint; absent: we show none and take no TLS connections",
 		set: func(t *Trunk, s string) error { t.TLSCert = s; return nil }},
 	"tls_key": {drivers: sipAlone, doc: "PEM file of its key",
@@ -155,7 +159,7 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 }
 
 func readTrunk(path, in string, node *yaml.Node, faults *Faults) Trunk {
-	t := Trunk{Probe: defaultProbe}
+	t := Trunk{Probe: defaultProbe, Silence: defaultSilence}
 	places := map[string]string{} // key → where it stands
 	walk(path, in+".", node, faults, func(key, from string, value *yaml.Node) {
 		field, ok := trunkFields[strings.TrimSuffix(key, "_file")]
@@ -225,7 +229,7 @@ func (t *Trunk) check(at string, faults *Faults) {
 		faults.add(at+".endpoint", "is required for driver %s", t.Driver)
 	}
 	if t.Driver != "sip" {
-		t.Probe = 0
+		t.Probe, t.Silence = 0, 0
 	}
 	switch t.Driver {
 	case "sip":

@@ -46,10 +46,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s    acme (secret)  } ` +
-		`{desk sim [] true 0 0       [] 0s       } ` +
-		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
-		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
+	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s    acme (secret)  } ` +
+		`{desk sim [] true 0 0       [] 0s 0s       } ` +
+		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
+		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}

@@ -57,6 +57,9 @@ func (t *trunk) newInvite(uri msg.Uri, o dialer.Originate, offer []byte) *msg.Re
 	req.AppendHeader(&msg.CSeqHeader{SeqNo: 1, MethodName: msg.INVITE})
 	req.AppendHeader(t.contact())
 	req.AppendHeader(msg.NewHeader("Allow", allow))
+	req.AppendHeader(msg.NewHeader("Supported", "timer, 100rel"))
+	req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(sessionExpires)+";refresher=uac"))
+	req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(sessionLeast)))
 	req.AppendHeader(msg.NewHeader("User-Agent", ourName))
 	req.AppendHeader(&contentType)
 	req.SetBody(offer)
@@ -146,9 +149,9 @@ func (d *dialog) ack(via *msg.ViaHeader) *msg.Request {
 	return req
 }
 
-// bye ends the dialog. It is the only request of ours that follows the INVITE.
-func (d *dialog) bye(via *msg.ViaHeader, cause int) *msg.Request {
-	req := d.request(msg.BYE, d.cseq+1, via)
+// bye ends the dialog.
+func (d *dialog) bye(via *msg.ViaHeader, cseq uint32, cause int) *msg.Request {
+	req := d.request(msg.BYE, cseq, via)
 	req.AppendHeader(reasonHeader(cause))
 	return req
 }
@@ -166,10 +169,14 @@ var reasonText = map[int]string{
 	scheduler.CauseNormalClearing: "Normal call clearing",
 	scheduler.CauseAnsweredElse:   "Call completed elsewhere",
 	causeIncompatible:             "Incompatible destination",
+	causeTimer:                    "Recovery on timer expiry",
 }
 
-// causeIncompatible is what we give to a peer whose media we cannot use.
-const causeIncompatible = 88
+// What we give to a peer whose media we cannot use, and to one that is dead.
+const (
+	causeIncompatible = 88
+	causeTimer        = 102
+)
 
 func reasonHeader(cause int) msg.Header {
 	return msg.NewHeader("Reason", "Q.850;cause="+strconv.Itoa(cause)+`;text="`+reasonText[cause]+`"`)

@@ -85,10 +85,15 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 		return
 	}
 	newer := l.supersede()
+	timing, ok := l.keep(req, tx)
+	if !ok {
+		return
+	}
 	res, ok := l.describe(req, tx)
 	if !ok {
 		return
 	}
+	appendAll(res, timing)
 	late := len(req.Body()) == 0 // the offer is ours, the answer comes with the ACK
 	// A 200 to an INVITE is sent until its ACK comes (RFC 3261, section 13.3.1.4).
 	limit := time.After(64 * msg.T1)
@@ -134,15 +139,33 @@ func (l *leg) supersede() <-chan struct{} {
 
 // update answers an UPDATE (RFC 3311), which may come without a description.
 func (l *leg) update(req *msg.Request, tx msg.ServerTransaction) {
-	switch {
-	case len(req.Body()) == 0:
-		respond(req, tx, msg.StatusOK, "OK")
-	case !l.talking():
-		respond(req, tx, msg.StatusRequestPending, "Request Pending")
-	default:
-		if res, ok := l.describe(req, tx); ok {
-			_ = tx.Respond(res)
+	bare := len(req.Body()) == 0
+	if !l.talking() {
+		if bare {
+			respond(req, tx, msg.StatusOK, "OK")
+		} else {
+			respond(req, tx, msg.StatusRequestPending, "Request Pending")
 		}
+		return
+	}
+	timing, ok := l.keep(req, tx)
+	if !ok {
+		return
+	}
+	res := msg.NewResponseFromRequest(req, msg.StatusOK, "OK", nil)
+	if bare {
+		res.AppendHeader(l.trunk.contact())
+		res.AppendHeader(msg.NewHeader("Allow", allow))
+	} else if res, ok = l.describe(req, tx); !ok {
+		return
+	}
+	appendAll(res, timing)
+	_ = tx.Respond(res)
+}
+
+func appendAll(res *msg.Response, headers []msg.Header) {
+	for _, h := range headers {
+		res.AppendHeader(h)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtp"
 )
@@ -105,6 +106,7 @@ type media struct {
 	path atomic.Pointer[path]
 	sink atomic.Pointer[media] // who hears this peer
 	fed  atomic.Bool           // this peer hears somebody, not our tone
+	last atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex // over what follows, and over replacing path
@@ -170,6 +172,7 @@ func (m *media) agree(body []byte, codecs []codec) error {
 		return err
 	}
 	p := &path{remote: r}
+	m.last.Store(time.Now().UnixNano()) // its silence begins anew
 	if old := m.path.Load(); old != nil && old.addr == r.addr {
 		p.latched = old.latched
 	}
@@ -194,6 +197,7 @@ func (m *media) listen() {
 		if p == nil {
 			continue
 		}
+		m.last.Store(time.Now().UnixNano())
 		if sink := m.sink.Load(); sink != nil {
 			dtmf := int(header.PayloadType) == p.dtmf
 			if !dtmf && !header.Padding {
@@ -231,6 +235,16 @@ func (m *media) fit(samples []byte, spoken codec) {
 	if p := m.path.Load(); p != nil && p.codec != spoken {
 		convert(samples, p.codec)
 	}
+}
+
+// silentAt is when the peer will have been silent for so long; zero: never,
+// because it may be, or holds.
+func (m *media) silentAt(limit time.Duration) time.Time {
+	p := m.path.Load()
+	if limit == 0 || p == nil || p.dir == recvOnly || p.dir == inactive {
+		return time.Time{}
+	}
+	return time.Unix(0, m.last.Load()).Add(limit)
 }
 
 // relay sends this peer a packet of another leg, in its own codec.

@@ -40,6 +40,7 @@ type Trunk struct {
 	Username      string        // answers to a challenge of the trunk; "": it asks for none
 	Password      string        // of Username
 	Probe         time.Duration // between two OPTIONS that see whether the peer is there; 0: none
+	Silence       time.Duration // of an answered leg's peer that ends it: it is taken for dead; 0: none does
 	TLSCert       string        // PEM file of our certificate, shown to the peer; "": none, and no TLS is listened for
 	TLSKey        string        // PEM file of its key
 	TLSCA         string        // PEM file of who may vouch for the peer; "": the system's
@@ -51,6 +52,7 @@ type settings struct {
 	name string
 	credentials
 	probe     time.Duration
+	silence   time.Duration
 	tls       *tls.Config // nil unless over TLS
 	log       *slog.Logger
 	endpoint  endpoint
@@ -90,7 +92,7 @@ func (o Options) check() ([]settings, error) {
 
 // check reads the options of one trunk.
 func (o Trunk) check() (settings, error) {
-	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe}
+	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {

@@ -150,8 +150,8 @@ func TestALongInviteIsMadeToFitADatagram(t *testing.T) {
 		want  []string
 		lacks []string
 	}{
-		"without the name":              {500, []string{"From: <sip:", "User-Agent: "}, []string{"Rossi"}},
-		"and without what we would say": {640, []string{"From: <sip:"}, []string{"Rossi", "User-Agent: ", "Allow: "}},
+		"without the name":              {425, []string{"From: <sip:", "User-Agent: "}, []string{"Rossi"}},
+		"and without what we would say": {560, []string{"From: <sip:"}, []string{"Rossi", "User-Agent: ", "Allow: "}},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +177,7 @@ func TestALongInviteIsMadeToFitADatagram(t *testing.T) {
 		})
 	}
 	d := openTrunks(t, sip.Trunk{Endpoint: "sip:{number}@127.0.0.1:9;x=" + strings.Repeat("x", 1200)})
-	if end := place(t, d, nil).next(dialer.Ended).End; end.Disposition != scheduler.LocalError {
+	if end := place(t, d, nil).next(dialer.Ended).End; end.Disposition != scheduler.LocalError || end.Native != "request too long for a datagram" {
 		t.Errorf("an INVITE that cannot be sent: %+v", end)
 	}
 }

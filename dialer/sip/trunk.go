@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,6 +28,7 @@ type trunk struct {
 
 	credentials credentials   // username "": the trunk asks for none
 	probeEvery  time.Duration // 0: never
+	silence     time.Duration // after which a leg that sends no sound is dead; 0: never
 	condition   condition
 }
 
@@ -35,7 +37,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe,
+		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, silence: s.silence,
 	}
 	if s.advertise.Port() != 0 {
 		t.port = int(s.advertise.Port())
@@ -64,21 +66,20 @@ func (t *trunk) contact() *msg.ContactHeader {
 }
 
 // deliver sends a request of its own transaction and waits for its final
-// response, which it returns; an unreachable peer costs 64 × T1 (RFC 3261,
-// section 17.1.2) and gives nil. A challenge is answered.
-func (t *trunk) deliver(req *msg.Request) *msg.Response {
+// response; an unreachable peer costs 64 × T1 (RFC 3261, section 17.1.2) and
+// gives nil. A challenge is answered: last is the request that was sent last.
+func (t *trunk) deliver(req *msg.Request) (last *msg.Request, res *msg.Response) {
 	for {
 		tx := t.send(req)
 		if tx == nil {
-			return nil
+			return req, nil
 		}
-		res := t.settle(tx)
-		if res == nil {
-			return nil
+		if res = t.settle(tx); res == nil {
+			return req, nil
 		}
 		next, ok := t.prove(req, res)
 		if !ok {
-			return res
+			return req, res
 		}
 		req = next
 	}
@@ -88,7 +89,7 @@ func (t *trunk) deliver(req *msg.Request) *msg.Response {
 func (t *trunk) send(req *msg.Request) msg.ClientTransaction {
 	tx, err := t.begin(context.Background(), req)
 	if err != nil {
-		t.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", err)
+		t.log.Warn("sip request not sent", "leg", req.CallID().Value(), "err", unsent(err))
 		return nil
 	}
 	return tx
@@ -102,6 +103,18 @@ func (t *trunk) begin(ctx context.Context, req *msg.Request) (msg.ClientTransact
 	t.fit(req)
 	req.SetTransport(string(t.station.over))
 	return t.station.client.TransactionRequest(ctx, req)
+}
+
+// unsent is why a request was not sent, without the request itself, which
+// sipgo repeats, numbers included.
+func unsent(err error) error {
+	switch text := err.Error(); {
+	case errors.Is(err, msg.ErrUDPMTUCongestion):
+		return errors.New("request too long for a datagram")
+	case strings.Contains(text, "req="):
+		return errors.New("not sent: " + text[strings.LastIndex(text, ": ")+1:])
+	}
+	return err
 }
 
 // fit leaves out what a request can do without if it is too long for a

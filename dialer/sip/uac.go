@@ -3,6 +3,8 @@ package sip
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ type leg struct {
 	forks chan *msg.Response       // 2xx of other branches
 	acks  chan *msg.Request        // of the peer, for our answers to its INVITEs
 	over  chan struct{}            // closed: Ended was told
+	timed chan struct{}            // holds a token when the session changed
 
 	// Of run alone.
 	invite                       *msg.Request // the last one
@@ -35,10 +38,15 @@ type leg struct {
 	provisional, cancelled, hung bool
 	reason                       dialer.HangupReason
 	rang, early                  bool
+	seq                          uint32          // the highest CSeq of ours
+	confirmed                    map[string]bool // provisional responses, by tag and RSeq
+	updates                      bool            // the peer takes UPDATE
+	dead                         string          // why we gave an answered leg up
 
-	mu     sync.Mutex    // over what follows
-	dialog *dialog       // once answered; written by run
-	newer  chan struct{} // closed: the peer sent another INVITE
+	mu      sync.Mutex    // over what follows
+	dialog  *dialog       // once answered; written by run
+	newer   chan struct{} // closed: the peer sent another INVITE
+	session session
 }
 
 func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
@@ -46,6 +54,7 @@ func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(d
 		id: o.ID, d: d, trunk: t, media: sound, events: events,
 		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
 		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
+		timed: make(chan struct{}, 1), confirmed: map[string]bool{},
 	}
 }
 
@@ -58,7 +67,7 @@ func (l *leg) run(ctx context.Context) {
 		return
 	}
 	if err := l.send(ctx); err != nil { // no network, or too long for a datagram
-		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
+		l.end(dialer.End{Disposition: scheduler.LocalError, Native: unsent(err).Error(), By: scheduler.ByUs})
 		return
 	}
 	if res := l.await(ctx); res != nil {
@@ -78,10 +87,13 @@ func (l *leg) send(ctx context.Context) error {
 	return nil
 }
 
-// prove sends the INVITE again with an answer to the peer's challenge, and
-// reports whether it did.
+// prove sends the INVITE again if the peer asked who we are, or for a longer
+// session, and reports whether it did.
 func (l *leg) prove(ctx context.Context, res *msg.Response) bool {
 	next, ok := l.trunk.prove(l.invite, res)
+	if !ok {
+		next, ok = l.lengthen(res)
+	}
 	if !ok || l.hung {
 		return false
 	}
@@ -153,6 +165,7 @@ func (l *leg) giveUp(reason dialer.HangupReason) {
 // news.
 func (l *leg) progress(res *msg.Response) {
 	l.provisional = true
+	l.confirmEarly(res)
 	if res.StatusCode == msg.StatusTrying || l.told() {
 		return
 	}
@@ -220,9 +233,11 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 			Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
 			Native: unusable.Error(), By: scheduler.ByUs,
 		})
-		l.trunk.deliver(l.dialog.bye(l.trunk.via(), causeIncompatible))
+		l.trunk.deliver(l.dialog.bye(l.trunk.via(), l.nextSeq(), causeIncompatible))
 		return
 	}
+	l.updates = slices.ContainsFunc(res.GetHeaders("allow"), func(h msg.Header) bool { return strings.Contains(h.Value(), "UPDATE") })
+	l.setSession(agreed(res))
 	if !l.told() {
 		l.tell(dialer.Event{Kind: dialer.Answered})
 	}
@@ -236,8 +251,11 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 		}
 	}
 	cause := causeOf(l.reason)
-	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, By: scheduler.ByUs})
-	l.trunk.deliver(l.dialog.bye(l.trunk.via(), cause))
+	if l.dead != "" {
+		cause = causeTimer
+	}
+	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, Native: l.dead, By: scheduler.ByUs})
+	l.trunk.deliver(l.dialog.bye(l.trunk.via(), l.nextSeq(), cause))
 }
 
 // hear takes the session description of an answer; a peer that gave it with
@@ -252,8 +270,27 @@ func (l *leg) hear(answer *msg.Response) error {
 // listen waits until one side hangs up; it returns the peer's BYE if it was
 // the peer.
 func (l *leg) listen(ctx context.Context) *msg.Request {
+	refreshed := make(chan *msg.Response, 1)
+	refreshing := false
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
 	for {
+		wait := time.Hour
+		if due := l.due(); !due.IsZero() && !refreshing {
+			wait = time.Until(due)
+		}
+		alarm.Reset(wait)
 		select {
+		case <-l.timed:
+		case <-alarm.C:
+			if l.dead, refreshing = l.overdue(refreshed); l.dead != "" {
+				return nil
+			}
+		case res := <-refreshed:
+			refreshing = false
+			if l.dead = l.refreshed(res); l.dead != "" {
+				return nil
+			}
 		case bye := <-l.bye:
 			return bye
 		case l.reason = <-l.hang:
@@ -267,7 +304,7 @@ func (l *leg) listen(ctx context.Context) *msg.Request {
 		case res := <-l.forks:
 			fork := newDialog(l.invite, res)
 			l.write(fork.ack(l.trunk.via()))
-			bye := fork.bye(l.trunk.via(), scheduler.CauseAnsweredElse)
+			bye := fork.bye(l.trunk.via(), l.nextSeq(), scheduler.CauseAnsweredElse)
 			l.d.wg.Go(func() { l.trunk.deliver(bye) })
 		}
 	}

@@ -86,7 +86,7 @@ func FuzzInvite(f *testing.F) {
 			t.Fatalf("%v of\n%s", err, text)
 		}
 		req := parsed.(*msg.Request)
-		if got := len(req.Headers()); got != 11 {
+		if got := len(req.Headers()); got != 14 {
 			t.Errorf("%d headers in\n%s", got, text)
 		}
 		if req.Recipient.Host != "192.0.2.1" || req.To().Address.Host != "192.0.2.1" {
