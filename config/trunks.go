@@ -36,9 +36,10 @@ type Trunk struct {
 	Codecs        []string // PCMA, PCMU, in order of preference
 	Probe         time.Duration
 	Silence       time.Duration // that ends a leg
-	TLSCert       string        // PEM file
-	TLSKey        string        // PEM file
-	TLSCA         string        // PEM file
+	Register      bool
+	TLSCert       string // PEM file
+	TLSKey        string // PEM file
+	TLSCA         string // PEM file
 
 	// Of drivers sip and ari.
 	Username string
@@ -100,6 +101,8 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
+	"register": {drivers: sipAlone, doc: "`true`: the trunk wants `username` to be registered with it; until it is, the trunk is down",
+		set: func(t *Trunk, s string) error { return onOff(&t.Register, s) }},
 	"rtp_timeout": {drivers: sipAlone, doc: "an answered leg that sends no sound for so long, and does not hold, is taken for dead; `0s`: none is; absent: `5m`",
 		set: func(t *Trunk, s string) error { return duration(&t.Silence, s, 0, 24*time.Hour) }},
 	"tls_cert": {drivers: sipAlone, doc: "PEM file of our certificate, with `;transport=tls` in the endpoint; absent: we show none and take no TLS connections",
@@ -122,7 +125,7 @@ var trunkFields = map[string]trunkField{
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"media", "register", "uri_hosts", "address",
+	"media", "uri_hosts", "address",
 }
 
 // readTrunks reads the list of trunks.
@@ -240,6 +243,9 @@ func (t *Trunk) check(at string, faults *Faults) {
 }
 
 func (t *Trunk) finishSIP(at string, faults *Faults) {
+	if t.Register && t.Username == "" {
+		faults.add(at+".register", "needs a username and a password")
+	}
 	if (t.Username == "") != (t.Password == "") {
 		faults.add(at+".username", "and password go together")
 	}

@@ -20,6 +20,7 @@ trunks:
     advertise: 192.0.2.1
     rtp_ports: "20000-29999"
     codecs: [PCMU]
+    register: true
     username: acme
     password: hush
     max_channels: 200
@@ -46,10 +47,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s    acme (secret)  } ` +
-		`{desk sim [] true 0 0       [] 0s 0s       } ` +
-		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
-		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
+	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)  } ` +
+		`{desk sim [] true 0 0       [] 0s 0s false       } ` +
+		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
+		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -69,7 +70,7 @@ func TestBadFiles(t *testing.T) {
 		"trunks that are no list":      {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
 		"a trunk that is no mapping":   {"trunks: [3]", "must be a mapping"},
 		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
-		"a key not yet obeyed":         {sip + "register: true}", "trunks[0].register: is not supported yet"},
+		"a key not yet obeyed":         {sip + "media: direct}", "trunks[0].media: is not supported yet"},
 		"a driver not yet there":       {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
 		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=ws'}]", "transport=ws must be udp, tcp or tls"},
 		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
@@ -83,6 +84,7 @@ func TestBadFiles(t *testing.T) {
 		"an ari key of a sip trunk":    {sip + "url: 'http://h/ari'}", "trunks[0].url: is for driver ari alone"},
 		"a password without a user":    {sip + "password: x}", "trunks[0].username: and password go together"},
 		"a user with a quote":          {sip + "username: 'a\"b', password: x}", "trunks[0].username: must be a name without"},
+		"a registration of nobody":     {sip + "register: true}", "trunks[0].register: needs a username"},
 		"a user without a password":    {sip + "username: x}", "trunks[0].username: and password go together"},
 		"a sip key of an ari trunk":    {ari + "codecs: PCMA}", "trunks[0].codecs: is for driver sip alone"},
 		"a trunk without a password":   {ari + "url: 'http://h/ari', username: u}", "trunks[0].password: is required"},

@@ -22,8 +22,10 @@ const (
 // condition is what we know of a trunk's peer.
 type condition struct {
 	mu     sync.Mutex
-	misses int       // probes in a row that nobody answered
-	rest   time.Time // until when it asked to be left alone
+	misses int // probes in a row that nobody answered
+	// unregistered is why the trunk has no registration; nil: it has, or wants none.
+	unregistered error
+	rest         time.Time // until when it asked to be left alone
 }
 
 // health is nil if calls may be placed on the trunk.
@@ -37,6 +39,9 @@ func (t *trunk) health() error {
 	defer t.condition.mu.Unlock()
 	if t.condition.misses >= missesUntilDown {
 		return errors.New("the peer does not answer OPTIONS")
+	}
+	if t.condition.unregistered != nil {
+		return t.condition.unregistered
 	}
 	if wait := time.Until(t.condition.rest); wait > 0 {
 		return fmt.Errorf("the peer asked to be left alone for %s more", wait.Round(time.Second))

@@ -41,6 +41,7 @@ type Trunk struct {
 	Password      string        // of Username
 	Probe         time.Duration // between two OPTIONS that see whether the peer is there; 0: none
 	Silence       time.Duration // of an answered leg's peer that ends it: it is taken for dead; 0: none does
+	Register      bool          // the trunk wants Username to be registered
 	TLSCert       string        // PEM file of our certificate, shown to the peer; "": none, and no TLS is listened for
 	TLSKey        string        // PEM file of its key
 	TLSCA         string        // PEM file of who may vouch for the peer; "": the system's
@@ -53,6 +54,7 @@ type settings struct {
 	credentials
 	probe     time.Duration
 	silence   time.Duration
+	register  bool
 	tls       *tls.Config // nil unless over TLS
 	log       *slog.Logger
 	endpoint  endpoint
@@ -92,7 +94,7 @@ func (o Options) check() ([]settings, error) {
 
 // check reads the options of one trunk.
 func (o Trunk) check() (settings, error) {
-	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence}
+	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence, register: o.Register}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {
@@ -128,6 +130,9 @@ func (o Trunk) check() (settings, error) {
 	}
 	s.tls, err = tlsConfig(o, s.endpoint.over, next)
 	fault("tls", err)
+	if o.Register && o.Username == "" {
+		fault("register", errors.New("needs a username and a password"))
+	}
 	if (o.Username == "") != (o.Password == "") {
 		fault("username", errors.New("and password go together"))
 	}

@@ -45,6 +45,7 @@ func TestOptions(t *testing.T) {
 		"an authority that is not there":     {func(o *Trunk) { o.Endpoint += ";transport=tls"; o.TLSCA = "x" }, "authority cannot be read"},
 		"an authority that is none":          {func(o *Trunk) { o.Endpoint += ";transport=tls"; o.TLSCA = "options_test.go" }, "authority has no certificate"},
 		"TLS without a certificate":          {func(o *Trunk) { o.Endpoint += ";transport=tls" }, ""},
+		"a registration of nobody":           {func(o *Trunk) { o.Register = true }, "needs a username"},
 		"a username alone":                   {func(o *Trunk) { o.Username = "acme" }, "go together"},
 		"a proxy with a user":                {func(o *Trunk) { o.OutboundProxy = "sip:me@pbx" }, "host:port"},
 		"a trunk whose address is unknown":   {func(o *Trunk) { o.Listen, o.Endpoint = "0.0.0.0:0", "sip:{number}@no.such.host.invalid" }, "advertise is needed"},

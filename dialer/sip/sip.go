@@ -62,6 +62,9 @@ func New(o Options) (*Driver, error) {
 		if t.probeEvery > 0 {
 			d.watches.Go(func() { t.watch(ctx) })
 		}
+		if t.register {
+			d.watches.Go(func() { t.enrol(ctx) })
+		}
 	}
 	return d, nil
 }
@@ -237,7 +240,6 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	d.mu.Unlock()
 	d.rest()
-	d.watches.Wait()
 	quiet := make(chan struct{})
 	go func() {
 		d.wg.Wait()
@@ -251,6 +253,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	close(d.kill)
 	<-quiet
+	d.watches.Wait()
 	d.shut()
 	return err
 }

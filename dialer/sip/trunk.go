@@ -29,6 +29,7 @@ type trunk struct {
 	credentials credentials   // username "": the trunk asks for none
 	probeEvery  time.Duration // 0: never
 	silence     time.Duration // after which a leg that sends no sound is dead; 0: never
+	register    bool
 	condition   condition
 }
 
@@ -37,7 +38,10 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, silence: s.silence,
+		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, silence: s.silence, register: s.register,
+	}
+	if t.register {
+		t.condition.unregistered = errNotYet
 	}
 	if s.advertise.Port() != 0 {
 		t.port = int(s.advertise.Port())
