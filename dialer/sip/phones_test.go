@@ -1,0 +1,67 @@
+package sip_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"ringback/dialer"
+	"ringback/dialer/sip"
+	"ringback/dialer/sip/sipptest"
+)
+
+// TestTwoPhonesHearEachOther: two baresip say a tone each and record what they
+// hear, which is the other's tone and nothing else; once on trunks of one
+// G.711, once on trunks of both.
+func TestTwoPhonesHearEachOther(t *testing.T) {
+	t.Parallel()
+	const toneA, toneB = 440.0, 1000.0
+	for claim, codec := range map[string]string{"in A-law": "PCMA", "in both laws": "PCMU"} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			phoneA, phoneB := sipptest.StartPhone(t, "393331112233", toneA), sipptest.StartPhone(t, numberB, toneB)
+			d := openTrunks(t,
+				sip.Trunk{Name: "test", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneA.Addr), Codecs: []string{"PCMA"}},
+				sip.Trunk{Name: "other", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneB.Addr), Codecs: []string{codec}})
+			a := place(t, d, nil)
+			answeredBy(t, a)
+			b := place(t, d, func(o *dialer.Originate) { toB(a)(o); o.Trunk = "other" })
+			answeredBy(t, b)
+			if err := d.Bridge(context.Background(), a.id, b.id); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			a.hangUp(dialer.HangupNormal)
+			b.hangUp(dialer.HangupNormal)
+			a.next(dialer.Ended)
+			b.next(dialer.Ended)
+			phoneA.Stop()
+			phoneB.Stop()
+			if share := phoneA.Heard(toneB); share < 0.9 {
+				t.Errorf("only %.2f of what A heard is B's tone; its own is %.2f", share, phoneA.Heard(toneA))
+			}
+			if share := phoneB.Heard(toneA); share < 0.9 {
+				t.Errorf("only %.2f of what B heard is A's tone; its own is %.2f", share, phoneB.Heard(toneB))
+			}
+		})
+	}
+}
+
+// answeredBy waits for the answer of a phone that may ring before.
+func answeredBy(t *testing.T, c call) {
+	t.Helper()
+	for {
+		select {
+		case e := <-c.events:
+			switch e.Kind {
+			case dialer.Answered:
+				return
+			case dialer.Ended:
+				t.Fatalf("ended %+v", e.End)
+			}
+		case <-time.After(patience):
+			t.Fatal("no answer")
+		}
+	}
+}
