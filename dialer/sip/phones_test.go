@@ -38,10 +38,10 @@ func TestTwoPhonesHearEachOther(t *testing.T) {
 			b.next(dialer.Ended)
 			phoneA.Stop()
 			phoneB.Stop()
-			if share := phoneA.Heard(toneB); share < 0.9 {
+			if share := phoneA.Heard(toneB); share < 0.98 {
 				t.Errorf("only %.2f of what A heard is B's tone; its own is %.2f", share, phoneA.Heard(toneA))
 			}
-			if share := phoneB.Heard(toneA); share < 0.9 {
+			if share := phoneB.Heard(toneA); share < 0.98 {
 				t.Errorf("only %.2f of what B heard is A's tone; its own is %.2f", share, phoneB.Heard(toneB))
 			}
 		})

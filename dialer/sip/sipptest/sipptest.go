@@ -1,7 +1,7 @@
 // Package sipptest runs SIPp (Debian package sip-tester) as the peer of a SIP
 // trunk, Kamailio (package kamailio) as the proxy before it, and baresip
-// (package baresip-core) as a telephone that is heard. SIPp judges the dialogue by its scenario; a test passes only if it
-// ended by itself and was content.
+// (package baresip-core) as a telephone that is heard. SIPp judges the dialogue
+// by its scenario; a test passes only if it ended by itself and was content.
 package sipptest
 
 import (
