@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,7 +14,38 @@ const MaxStarts = 500
 type Ready struct {
 	Queue   Queue
 	Runtime Runtime
+	Window  Window // its interval; the zero Window is always open
 	Head    []Head // its first due tasks, by due time, then id
+}
+
+// Window is an interval with the zone that it is read in.
+type Window struct {
+	Interval Interval
+	Zone     *time.Location // nil: no interval
+}
+
+// hold returns what holds the queue at now: its window, or what holds it
+// already, whichever is longer.
+func (r *Ready) hold(now time.Time) (hold Hold, never bool) {
+	hold, never = r.Window.hold(now)
+	if h := r.Runtime.Hold; h.Gate != GateInterval && h.Until.After(now) && h.Until.After(hold.Until) {
+		hold = h
+	}
+	return hold, never
+}
+
+// hold returns what holds a queue with the window at now; never reports that it
+// does not open within the Horizon.
+func (w Window) hold(now time.Time) (hold Hold, never bool) {
+	if w.Zone == nil {
+		return Hold{}, false
+	}
+	open, next := w.Interval.Open(now, w.Zone)
+	if open || next.IsZero() {
+		return Hold{}, !open
+	}
+	return Hold{Gate: GateInterval, Until: next, Detail: fmt.Sprintf("the calling window %q opens on %s",
+		w.Interval.Name, next.In(w.Zone).Format("Mon 2 Jan 2006 15:04 MST"))}, false
 }
 
 // Head is a due task at the head of its queue.
@@ -30,6 +62,9 @@ type Verdict struct {
 	Start  []TaskID // in order
 	Finish []Drop   // tasks that can never start
 	Hold   Hold     // the hold to be kept; zero: none
+	// NextStart is when the start rate lets the next task start.
+	NextStart time.Time
+	never     bool // the window never opens
 }
 
 // Drop is a task that ends without an attempt.
@@ -43,6 +78,7 @@ const (
 	CommentExpired   = "expired"
 	CommentCancelled = "cancelled"
 	CommentBlocked   = "extension blocked"
+	CommentNever     = "interval never opens"
 )
 
 // Plan decides which tasks start at now, at most room of them, which can never
@@ -54,10 +90,8 @@ func Plan(ready []Ready, room int, now time.Time) []Verdict {
 	verdicts := make([]Verdict, len(ready))
 	next := make([]int, len(ready)) // first head of each queue not yet decided
 	for i, r := range ready {
-		verdicts[i].Queue = r.Queue.ID
-		if r.Runtime.Hold.Until.After(now) {
-			verdicts[i].Hold = r.Runtime.Hold
-		}
+		verdicts[i] = Verdict{Queue: r.Queue.ID, NextStart: r.Runtime.NextStart}
+		verdicts[i].Hold, verdicts[i].never = r.hold(now)
 	}
 	order := turns(ready)
 	for room > 0 {
@@ -106,18 +140,31 @@ func startNext(r *Ready, v *Verdict, next *int, now time.Time) bool {
 	if !r.Queue.On || !r.Queue.DeletedAt.IsZero() || v.Hold.Until.After(now) {
 		return false
 	}
+	spacing := r.Queue.spacing()
 	for *next < len(r.Head) {
 		h := r.Head[*next]
 		if h.Due.After(now) {
 			return false
 		}
-		if comment := h.never(now); comment != "" {
+		comment := h.never(now)
+		if v.never {
+			comment = CommentNever
+		}
+		if comment != "" {
 			v.Finish = append(v.Finish, Drop{Task: h.Task, Comment: comment})
 			*next++
 			continue
 		}
 		if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {
 			return false
+		}
+		if spacing > 0 {
+			if v.NextStart.After(now) {
+				return false
+			}
+			// From now, not from when it might have started: a queue that stood
+			// still does not catch up.
+			v.NextStart = now.Add(spacing)
 		}
 		v.Start = append(v.Start, h.Task)
 		*next++

@@ -30,6 +30,9 @@ func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
 	if r.full(q) {
 		holds = append(holds, Hold{Gate: GateConcurrent, Detail: fmt.Sprintf("%d of %d tasks are executed", r.Running, q.Limit)})
 	}
+	if q.StartRate > 0 && r.NextStart.After(now) {
+		holds = append(holds, Hold{Gate: GateStartRate, Until: r.NextStart, Detail: fmt.Sprintf("at most %g starts a second", q.StartRate)})
+	}
 	return holds
 }
 
@@ -37,7 +40,11 @@ func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
 // back once it is due. A queue that is off, and a hold of our own, leave the
 // status as it is.
 func (t Task) Shown(q Queue, r Runtime, now time.Time) Status {
-	if t.Status.Waiting() && !t.ReadyAt.After(now) && q.On && r.full(q) {
+	switch {
+	case !t.Status.Waiting() || t.ReadyAt.After(now) || !q.On:
+	case r.Hold.Gate == GateInterval && r.Hold.Until.After(now):
+		return DelayedInterval
+	case r.full(q):
 		return DelayedConcurrent
 	}
 	return t.Status

@@ -4,14 +4,32 @@ import "time"
 
 // Queue is the resource that paces tasks (wire: task_scheduler).
 type Queue struct {
-	ID        QueueID `gorm:"primaryKey"`
-	ClientID  ClientID
-	Name      string
-	Comment   string
-	On        bool      `gorm:"column:is_on"`
-	Limit     int       `gorm:"column:concurrent_limit"` // tasks executed at one time over all nodes; 0: no limit
+	ID       QueueID `gorm:"primaryKey"`
+	ClientID ClientID
+	Name     string
+	Comment  string
+	On       bool `gorm:"column:is_on"`
+	Limit    int  `gorm:"column:concurrent_limit"` // tasks executed at one time over all nodes; 0: no limit
+	// IntervalID is the calling window; nil: always open.
+	IntervalID *IntervalID
+	// StartRate is the most starts a second, evenly spaced; 0: no limit.
+	StartRate float64
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 	DeletedAt time.Time `gorm:"serializer:instant"` // zero: live
+}
+
+// Limits of a queue's start rate, in starts a second.
+const (
+	MinStartRate = 0.001
+	MaxStartRate = 100
+)
+
+// spacing is the least time between two starts; 0 without a start rate.
+func (q Queue) spacing() time.Duration {
+	if q.StartRate <= 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / q.StartRate)
 }
 
 // Runtime is the part of a queue that moves with its calls. It is changed
@@ -19,7 +37,9 @@ type Queue struct {
 type Runtime struct {
 	QueueID QueueID `gorm:"primaryKey"`
 	Running int     // tasks executed now
-	Hold    Hold    `gorm:"embedded;embeddedPrefix:hold_"`
+	// NextStart is when the start rate lets the next task start; zero: at once.
+	NextStart time.Time `gorm:"serializer:instant"`
+	Hold      Hold      `gorm:"embedded;embeddedPrefix:hold_"`
 	// WakeAt is a lower bound of the next moment when something of the queue
 	// may start; zero: nothing can until something is written. See Wake.
 	WakeAt time.Time `gorm:"serializer:instant"`
@@ -35,7 +55,9 @@ type Gate string
 const (
 	GateOff        Gate = "scheduler_off"
 	GateNotDue     Gate = "not_due"
+	GateInterval   Gate = "interval"
 	GateConcurrent Gate = "concurrent"
+	GateStartRate  Gate = "start_rate"
 	GateDialer     Gate = "dialer"
 )
 
@@ -56,7 +78,24 @@ func (r Runtime) Wake(q Queue, first time.Time) time.Time {
 	if !q.On || !q.DeletedAt.IsZero() || first.IsZero() || r.full(q) {
 		return time.Time{}
 	}
-	return later(first, r.Hold.Until)
+	wake := later(first, r.Hold.Until)
+	if q.StartRate > 0 {
+		wake = later(wake, r.NextStart)
+	}
+	return wake
+}
+
+// Reconsider returns the row as it is after the queue's settings changed to q:
+// the next claim looks at the window anew, and a faster start rate holds at
+// once.
+func (r Runtime) Reconsider(q Queue, now time.Time) Runtime {
+	if r.Hold.Gate == GateInterval {
+		r.Hold = Hold{}
+	}
+	if soon := now.Add(q.spacing()); r.NextStart.After(soon) {
+		r.NextStart = soon
+	}
+	return r
 }
 
 func later(a, b time.Time) time.Time {

@@ -85,7 +85,7 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	}
 	var trs []scheduler.Transition
 	for i, v := range verdicts {
-		locked[i].runtime.Hold = v.Hold
+		locked[i].runtime.Hold, locked[i].runtime.NextStart = v.Hold, v.NextStart
 		for _, id := range v.Start {
 			d := tasks[id]
 			tr := d.task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch)
@@ -140,7 +140,7 @@ func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]schedul
 	}
 	ready := make([]scheduler.Ready, len(locked))
 	for i, l := range locked {
-		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime, Head: byQueue[l.queue.ID]}
+		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime, Window: l.window, Head: byQueue[l.queue.ID]}
 	}
 	return ready, nil
 }

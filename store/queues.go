@@ -84,11 +84,12 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 			return err
 		}
 		changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
-		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit").Updates(changed).Error
+		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit", "IntervalID", "StartRate").Updates(changed).Error
 		if err != nil {
 			return err
 		}
-		locked[0].queue.On, locked[0].queue.Limit = changed.On, changed.Limit
+		locked[0].queue = changed
+		locked[0].runtime = locked[0].runtime.Reconsider(changed, t.now().UTC())
 		return t.saveRuntimes(locked)
 	})
 	return changed, err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type lockedQueue struct {
 	queue   scheduler.Queue
 	runtime scheduler.Runtime
+	window  scheduler.Window
 	first   time.Time // when its first waiting task is due; zero: none
 }
 
@@ -29,13 +31,14 @@ const lockAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER 
 
 const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2`
 
-const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.deleted_at,
-	r.running, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at`
+const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.deleted_at,
+	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at,
+	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions
+	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
 
 var readQueues = statement{
-	postgres: `SELECT ` + queueState + ` FROM queues q JOIN queue_runtime r ON r.queue_id = q.id
-	WHERE q.id = ANY($1::bigint[]) ORDER BY q.id`,
-	sqlite: `SELECT ` + queueState + ` FROM queues q JOIN queue_runtime r ON r.queue_id = q.id WHERE q.id = $1`,
+	postgres: `SELECT ` + queueState + ` WHERE q.id = ANY($1::bigint[]) ORDER BY q.id`,
+	sqlite:   `SELECT ` + queueState + ` WHERE q.id = $1`,
 }
 
 var firstReady = statement{
@@ -46,12 +49,12 @@ var firstReady = statement{
 
 var updateRuntimes = statement{
 	postgres: `UPDATE queue_runtime r SET running = v.running, hold_gate = v.gate, hold_until = v.until,
-		hold_detail = v.detail, wake_at = v.wake
-	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[])
-		AS v(id, running, gate, until, detail, wake)
+		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start
+	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[],
+		$7::timestamptz[]) AS v(id, running, gate, until, detail, wake, next_start)
 	WHERE r.queue_id = v.id`,
-	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6
-	WHERE queue_id = $1`,
+	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6,
+		next_start = $7 WHERE queue_id = $1`,
 }
 
 func queueIDs(ids []scheduler.QueueID) batch {
@@ -87,13 +90,24 @@ func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
 }
 
 func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
-	return gather(t, readQueues, queueIDs(ids), func(r *sql.Rows, l *lockedQueue) error {
-		q, rt := &l.queue, &l.runtime
-		err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, nullTime{&q.DeletedAt},
-			&rt.Running, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt})
-		rt.QueueID = q.ID
+	return gather(t, readQueues, queueIDs(ids), t.scanQueue)
+}
+
+func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
+	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
+	var conditions sql.RawBytes
+	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, nullTime{&q.DeletedAt},
+		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt},
+		&q.IntervalID, &i.Name, &i.TimeZone, &conditions)
+	rt.QueueID = q.ID
+	if err != nil || q.IntervalID == nil {
 		return err
-	})
+	}
+	if err := json.Unmarshal(conditions, &i.Conditions); err != nil {
+		return err
+	}
+	l.window.Zone, err = t.zone(i.TimeZone)
+	return err
 }
 
 // saveRuntimes writes the runtime rows back, with when each queue is to be
@@ -134,5 +148,19 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		timeCol(locked, func(l *L) time.Time { return l.runtime.Hold.Until }),
 		col(locked, func(l *L) string { return l.runtime.Hold.Detail }),
 		timeCol(locked, func(l *L) time.Time { return l.runtime.WakeAt }),
+		timeCol(locked, func(l *L) time.Time { return l.runtime.NextStart }),
 	}})
+}
+
+// zone returns a time zone by its IANA name; reading it from its file takes
+// longer than all else of a look at a queue.
+func (s *Store) zone(name string) (*time.Location, error) {
+	if zone, ok := s.zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err == nil {
+		s.zones.Store(name, zone)
+	}
+	return zone, err
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type Store struct {
 	seal     cipher.AEAD
 	sealID   string
 
+	zones    sync.Map // by name, *time.Location
 	onTasks  atomic.Pointer[func()]
 	onEvents atomic.Pointer[func()]
 	onWrote  atomic.Pointer[func(scheduler.Transition)]

@@ -71,6 +71,16 @@ CREATE TABLE extensions (
     UNIQUE (client_id, id)
 );
 
+CREATE TABLE intervals (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id  text        NOT NULL REFERENCES clients (id),
+    name       text        NOT NULL CHECK (name <> ''),
+    time_zone  text        NOT NULL CHECK (time_zone <> ''),
+    conditions text        NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    UNIQUE (client_id, id)
+);
+
 CREATE TABLE queues (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     client_id        text        NOT NULL REFERENCES clients (id),
@@ -78,15 +88,20 @@ CREATE TABLE queues (
     comment          text        NOT NULL DEFAULT '',
     is_on            boolean     NOT NULL DEFAULT false,
     concurrent_limit integer     NOT NULL DEFAULT 0 CHECK (concurrent_limit >= 0),
+    interval_id      integer,
+    start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
     created_at       TIMESTAMP NOT NULL,
     deleted_at       TIMESTAMP,
-    UNIQUE (client_id, id)
+    UNIQUE (client_id, id),
+    FOREIGN KEY (client_id, interval_id) REFERENCES intervals (client_id, id)
 );
+CREATE INDEX queues_interval ON queues (interval_id) WHERE interval_id IS NOT NULL;
 
 -- The part of a queue that moves with its calls: hot and narrow.
 CREATE TABLE queue_runtime (
     queue_id    integer      PRIMARY KEY REFERENCES queues (id),
     running     integer     NOT NULL DEFAULT 0 CHECK (running >= 0),
+    next_start  TIMESTAMP,
     hold_gate   text        NOT NULL DEFAULT '',
     hold_until  TIMESTAMP,
     hold_detail text        NOT NULL DEFAULT '',
@@ -236,6 +251,7 @@ DROP TABLE external_ids;
 DROP TABLE tasks;
 DROP TABLE queue_runtime;
 DROP TABLE queues;
+DROP TABLE intervals;
 DROP TABLE extensions;
 DROP TABLE webhook_secrets;
 DROP TABLE tokens;

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"ringback/scheduler"
+)
+
+// intervals selects the intervals of a client.
+func intervals(db *gorm.DB, client scheduler.ClientID) *gorm.DB {
+	return db.Model(&scheduler.Interval{}).Where("client_id = ?", client)
+}
+
+func readInterval(db *gorm.DB, client scheduler.ClientID, id scheduler.IntervalID) (scheduler.Interval, error) {
+	return one[scheduler.Interval](intervals(db, client).Where("id = ?", id), "there is no interval %d", id)
+}
+
+// Intervals returns the calling windows of a client.
+func (s *Store) Intervals(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Interval], error) {
+	return list[scheduler.Interval](intervals(s.reads.WithContext(ctx), client), p)
+}
+
+// Interval returns a calling window of a client.
+func (s *Store) Interval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID) (scheduler.Interval, error) {
+	return readInterval(s.reads.WithContext(ctx), client, id)
+}
+
+// AddInterval stores a calling window and returns it with its id.
+func (s *Store) AddInterval(ctx context.Context, i scheduler.Interval) (scheduler.Interval, error) {
+	i.ID = 0
+	err := s.write(ctx, func(t *tx) error { return t.db.Create(&i).Error })
+	return i, err
+}
+
+// UpdateInterval changes a calling window: change is given what is stored,
+// under its lock. The queues that use it are looked at anew at once.
+func (s *Store) UpdateInterval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID, change func(*scheduler.Interval) error) (scheduler.Interval, error) {
+	var changed scheduler.Interval
+	err := s.write(ctx, func(t *tx) error {
+		used, err := t.queuesUsing(client, id)
+		if err != nil {
+			return err
+		}
+		locked, err := t.lockQueues(used)
+		if err != nil {
+			return err
+		}
+		stored, err := readInterval(t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}), client, id)
+		if err != nil {
+			return err
+		}
+		changed = stored
+		if err := change(&changed); err != nil {
+			return err
+		}
+		changed.ID, changed.ClientID, changed.CreatedAt = stored.ID, stored.ClientID, stored.CreatedAt
+		err = intervals(t.db, client).Where("id = ?", id).Select("Name", "TimeZone", "Conditions").Updates(changed).Error
+		if err != nil {
+			return err
+		}
+		now := t.now().UTC()
+		for i := range locked {
+			locked[i].runtime = locked[i].runtime.Reconsider(locked[i].queue, now)
+		}
+		return t.saveRuntimes(locked)
+	})
+	return changed, err
+}
+
+func (t *tx) queuesUsing(client scheduler.ClientID, id scheduler.IntervalID) ([]scheduler.QueueID, error) {
+	var ids []scheduler.QueueID
+	err := queues(t.db, client).Where("interval_id = ?", id).Order("id").Pluck("id", &ids).Error
+	return ids, err
+}
+
+// DeleteInterval forgets a calling window. While a queue uses it it is a
+// Conflict that names the queue.
+func (s *Store) DeleteInterval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID) error {
+	return s.write(ctx, func(t *tx) error {
+		if _, err := readInterval(t.db.Clauses(clause.Locking{Strength: "UPDATE"}), client, id); err != nil {
+			return err
+		}
+		used, err := t.queuesUsing(client, id)
+		if err != nil {
+			return err
+		}
+		if len(used) > 0 {
+			return scheduler.Errorf(scheduler.Conflict, "interval %d is used by task scheduler %d", id, used[0])
+		}
+		// What is left of deleted queues needs no window.
+		forget := t.db.Model(&scheduler.Queue{}).Where("client_id = ? AND interval_id = ?", client, id).Update("interval_id", nil)
+		if forget.Error != nil {
+			return forget.Error
+		}
+		return intervals(t.db, client).Where("id = ?", id).Delete(&scheduler.Interval{}).Error
+	})
+}
