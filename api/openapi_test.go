@@ -93,6 +93,8 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Scheduler": answered[queueAnswer](), "SchedulerRequest": asked(queueShape),
 		"Task": answered[taskAnswer](), "TaskRequest": asked(taskShape),
 		"CallbackParams": answered[paramsAnswer](), "CallbackParamsRequest": asked(paramsShape),
+		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](),
+		"Opening": answered[openingAnswer](), "Condition": asked(conditionShape),
 		"Extension": answered[extensionAnswer](), "ExtensionRequest": asked(extensionShape),
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),
 		"Hold": answered[holdAnswer](), "Error": answered[refusal](), "Token": answered[tokenAnswer](),

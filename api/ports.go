@@ -19,6 +19,8 @@ type Store interface {
 	QueueReader
 	QueueStates
 	QueueWriter
+	IntervalReader
+	IntervalWriter
 	ExtensionReader
 	ExtensionWriter
 	TaskReader
@@ -94,6 +96,25 @@ type QueueWriter interface {
 	// DeleteQueue cancels what waits in a queue; while calls are up it is a
 	// Conflict unless forced.
 	DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error
+}
+
+// IntervalReader reads the calling windows of a client.
+type IntervalReader interface {
+	// Intervals lists them by id.
+	Intervals(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Interval], error)
+	// Interval returns one.
+	Interval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID) (scheduler.Interval, error)
+}
+
+// IntervalWriter changes the calling windows of a client.
+type IntervalWriter interface {
+	// AddInterval keeps an interval and returns it with its id.
+	AddInterval(ctx context.Context, i scheduler.Interval) (scheduler.Interval, error)
+	// UpdateInterval lets change alter an interval under its lock; the queues
+	// that use it are looked at anew.
+	UpdateInterval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID, change func(*scheduler.Interval) error) (scheduler.Interval, error)
+	// DeleteInterval forgets an interval; while a queue uses it it is a Conflict.
+	DeleteInterval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID) error
 }
 
 // ExtensionReader reads the extensions of a client.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,10 +15,11 @@ import (
 
 // queues answers …/task_scheduler.
 type queues struct {
-	reader QueueReader
-	states QueueStates
-	writer QueueWriter
-	now    func() time.Time
+	reader    QueueReader
+	states    QueueStates
+	writer    QueueWriter
+	intervals IntervalReader
+	now       func() time.Time
 }
 
 // queueRequest is what a client asks of a queue; what it does not name stays.
@@ -25,6 +28,9 @@ type queueRequest struct {
 	on            *bool
 	limited       bool // concurrent_task_limit is given
 	limit         int  // 0: none
+	windowed      bool // interval_id is given
+	interval      *scheduler.IntervalID
+	rate          *float64 // 0: none
 }
 
 // queueShape is a queue in requests.
@@ -33,8 +39,8 @@ var queueShape = newShape(
 	member[queueRequest]{"comment", "Comment", func(d *decoder, r *queueRequest) { r.comment = d.given() }},
 	member[queueRequest]{"status", "On", func(d *decoder, r *queueRequest) { r.on = d.either("on", "off") }},
 	member[queueRequest]{"concurrent_task_limit", "Limit", func(d *decoder, r *queueRequest) { r.readLimit(d) }},
-	member[queueRequest]{"interval_id", "IntervalID", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
-	member[queueRequest]{"start_rate", "StartRate", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
+	member[queueRequest]{"interval_id", "IntervalID", func(d *decoder, r *queueRequest) { r.readInterval(d) }},
+	member[queueRequest]{"start_rate", "StartRate", func(d *decoder, r *queueRequest) { r.readRate(d) }},
 	member[queueRequest]{"asr_min_percent", "ASRMinPercent", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
 	member[queueRequest]{"asr_basis", "ASRBasis", func(d *decoder, _ *queueRequest) { d.notYet(`"ner"`) }},
 	member[queueRequest]{"asr_window_s", "ASRWindow", func(d *decoder, _ *queueRequest) { d.notYet("600") }},
@@ -68,6 +74,39 @@ func (r *queueRequest) readLimit(d *decoder) {
 	r.limit = int(n)
 }
 
+// readInterval reads the id of a calling window; null and 0 are none.
+func (r *queueRequest) readInterval(d *decoder) {
+	r.windowed, r.interval = true, nil
+	if n, ok := d.integer(); ok && n != 0 {
+		id := scheduler.IntervalID(n)
+		r.interval = &id
+	}
+}
+
+// readRate reads starts a second; null is no limit.
+func (r *queueRequest) readRate(d *decoder) {
+	r.rate = new(float64)
+	if d.kind() == kindNull {
+		d.skip()
+		return
+	}
+	text := ""
+	switch d.kind() {
+	case kindNumber:
+		text = d.number()
+	case kindString:
+		text = d.string()
+	default:
+		d.skip()
+	}
+	rate, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(rate >= scheduler.MinStartRate && rate <= scheduler.MaxStartRate) {
+		d.fault(fmt.Sprintf("must be a number between %g and %d, or null", scheduler.MinStartRate, scheduler.MaxStartRate))
+		return
+	}
+	*r.rate = rate
+}
+
 // given reads a string that may be left out.
 func (d *decoder) given() *string {
 	s := new(string)
@@ -95,8 +134,8 @@ func (d *decoder) either(yes, no string) *bool {
 	return nil
 }
 
-// readQueue reads a queue from the body; a new one must have a name.
-func readQueue(c echo.Context, isNew bool) (queueRequest, error) {
+// read reads a queue from the body; a new one must have a name.
+func (s queues) read(c echo.Context, me caller, isNew bool) (queueRequest, error) {
 	var r queueRequest
 	d, err := newDecoder(c, callback.lenient)
 	if err != nil {
@@ -113,6 +152,14 @@ func readQueue(c echo.Context, isNew bool) (queueRequest, error) {
 	}
 	if r.comment != nil && utf8.RuneCountInString(*r.comment) > maxComment {
 		d.faults.Add("Comment", "must be at most %d characters long", maxComment)
+	}
+	if r.interval != nil {
+		switch _, err := s.intervals.Interval(c.Request().Context(), me.client, *r.interval); {
+		case scheduler.KindOf(err) == scheduler.NotFound:
+			d.faults.Add("IntervalID", "is not an interval of this client")
+		case err != nil:
+			return r, err
+		}
 	}
 	return r, d.err()
 }
@@ -134,6 +181,12 @@ func (r queueRequest) apply(q *scheduler.Queue) {
 	if r.limited {
 		q.Limit = r.limit
 	}
+	if r.windowed {
+		q.IntervalID = r.interval
+	}
+	if r.rate != nil {
+		q.StartRate = *r.rate
+	}
 }
 
 // queueAnswer is a queue as it is told. Settings that this release does not
@@ -144,7 +197,7 @@ type queueAnswer struct {
 	Comment        string                   `json:"comment"`
 	Status         string                   `json:"status"`
 	Limit          *int                     `json:"concurrent_task_limit"`
-	IntervalID     *int                     `json:"interval_id"`
+	IntervalID     *scheduler.IntervalID    `json:"interval_id"`
 	StartRate      *float64                 `json:"start_rate"`
 	ASRMinPercent  *float64                 `json:"asr_min_percent"`
 	ASRBasis       string                   `json:"asr_basis"`
@@ -184,11 +237,15 @@ func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswe
 	if q.Limit > 0 {
 		a.Limit = &q.Limit
 	}
+	if q.StartRate > 0 {
+		a.StartRate = &q.StartRate
+	}
+	a.IntervalID = q.IntervalID
 	return a
 }
 
 func (s queues) add(c echo.Context, me caller) error {
-	r, err := readQueue(c, true)
+	r, err := s.read(c, me, true)
 	if err != nil {
 		return err
 	}
@@ -259,7 +316,7 @@ func (s queues) change(c echo.Context, me caller) error {
 	if _, err := s.reader.Queue(ctx, me.client, id); err != nil {
 		return err // before the body is looked at
 	}
-	r, err := readQueue(c, false)
+	r, err := s.read(c, me, false)
 	if err != nil {
 		return err
 	}

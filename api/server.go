@@ -106,12 +106,13 @@ func (s *Server) routes() {
 		g.GET("/clients", guard.user(back.listClients))
 		g.GET("/clients/:id", guard.user(back.client))
 	}
-	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, now: o.Now}
+	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
 		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
 		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
+	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
 	calls := calls{history: o.Store}
 	secrets := secrets{keys: o.Store, now: o.Now}
 	for _, base := range []string{"", "/api/ver1.0"} {
@@ -129,6 +130,12 @@ func (s *Server) routes() {
 			g.PUT(path+"/:task_id", guard.client(tasks.change))
 			g.DELETE(path+"/:task_id", guard.client(tasks.cancel))
 		}
+		g.POST("/interval", guard.client(intervals.add))
+		g.GET("/interval", guard.client(intervals.list))
+		g.GET("/interval/:interval_id", guard.client(intervals.get))
+		g.PUT("/interval/:interval_id", guard.client(intervals.change))
+		g.DELETE("/interval/:interval_id", guard.client(intervals.remove))
+		g.GET("/interval/:interval_id/preview", guard.client(intervals.preview))
 		g.POST("/extension", guard.client(extensions.add))
 		g.GET("/extension", guard.client(extensions.list))
 		g.GET("/extension/:extension_id", guard.client(extensions.get))
