@@ -73,7 +73,7 @@ func (s shape[T]) read(d *decoder, into *T) {
 		}
 		if !known {
 			if d.field = strconv.Quote(clip(name)); !d.lenient {
-				d.fault("is not a known name")
+				d.fault(unknown(name))
 			}
 			d.skip()
 			return
@@ -90,6 +90,14 @@ func (s shape[T]) read(d *decoder, into *T) {
 		}
 		m.read(d, into)
 	})
+}
+
+// unknown says what is wrong with a name that no shape has.
+func unknown(name string) string {
+	if strings.HasPrefix(name, "sched_") {
+		return "is not taken: a calling window is made of the dates, days and times of its conditions"
+	}
+	return "is not a known name"
 }
 
 // inside reads the members of an object below the current field.

@@ -102,6 +102,8 @@ func namesOf(names map[string]string) map[string]string {
 	addNames(names, batchShape)
 	addNames(names, taskShape)
 	addNames(names, paramsShape)
+	addNames(names, intervalShape)
+	addNames(names, conditionShape)
 	return names
 }
 

@@ -66,6 +66,12 @@ func TestQueue(t *testing.T) {
 			"a limit below":            {`{"name":"q","concurrent_task_limit":-1}`, "concurrent_task_limit"},
 			"a limit beyond":           {`{"name":"q","concurrent_task_limit":1000001}`, "concurrent_task_limit"},
 			"a limit that is no limit": {`{"name":"q","concurrent_task_limit":1.5}`, "concurrent_task_limit"},
+			"a start rate below":       {`{"name":"q","start_rate":-1}`, "start_rate"},
+			"a start rate of none":     {`{"name":"q","start_rate":0}`, "start_rate"},
+			"a start rate beyond":      {`{"name":"q","start_rate":101}`, "start_rate"},
+			"a start rate of NaN":      {`{"name":"q","start_rate":"NaN"}`, "start_rate"},
+			"a start rate in words":    {`{"name":"q","start_rate":true}`, "start_rate"},
+			"an unknown interval":      {`{"name":"q","interval_id":99}`, "interval_id"},
 			"another status":           {`{"name":"q","status":"paused"}`, "status"},
 			"all at once":              {`{"name":7,"status":1,"comment":[],"odd":1}`, "name status comment odd"},
 		} {
@@ -89,7 +95,7 @@ func TestQueue(t *testing.T) {
 			}
 		})
 		for _, setting := range []string{
-			`"interval_id":1`, `"start_rate":0.5`, `"asr_min_percent":60`, `"asr_basis":"asr"`, `"asr_window_s":60`, `"asr_min_attempts":1`,
+			`"asr_min_percent":60`, `"asr_basis":"asr"`, `"asr_window_s":60`, `"asr_min_attempts":1`,
 			`"asr_pause_s":1`, `"priority":9`, `"before_wait_ms":100`,
 		} {
 			name := strings.Split(setting, `"`)[1]

@@ -39,7 +39,7 @@ func TestEveryRouteNeedsToken(t *testing.T) {
 				continue
 			}
 			path := strings.NewReplacer(":client_id", string(r.a.client.ID), ":scheduler_id", "1", ":task_id", "1",
-				":extension_id", "1", ":call_uuid", strings.Repeat("0", 32), ":id", string(r.a.client.ID)).Replace(route.Path)
+				":extension_id", "1", ":interval_id", "1", ":call_uuid", strings.Repeat("0", 32), ":id", string(r.a.client.ID)).Replace(route.Path)
 			for _, token := range []string{"", "nobody's", issued.RefreshToken} {
 				if a := r.do(route.Method, path, token, "{}"); a.code != 401 || a.header.Get("WWW-Authenticate") == "" {
 					t.Errorf("%s %s with token %q: %d", route.Method, path, token, a.code)
@@ -97,6 +97,7 @@ func TestTenancy(t *testing.T) {
 type world struct {
 	r                      *rig
 	queue, task, ext, call string
+	interval               string
 }
 
 func newWorld(r *rig) world {
@@ -107,12 +108,13 @@ func newWorld(r *rig) world {
 	task := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"start_time_utc":3600`)).want(201).objects()[0]
 	w.task = jsonNumber(task["id"].(float64))
 	w.ext = r.do("POST", r.a.path("/extension/"), r.a.token, `{"name":"e"}`).want(201).id()
+	w.interval = r.do("POST", r.a.path("/interval/"), r.a.token, alwaysOpen).want(201).id()
 	return w
 }
 
 func (w world) path(pattern string) string {
 	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task,
-		":extension_id", w.ext, ":call_uuid", w.call).Replace(pattern)
+		":extension_id", w.ext, ":interval_id", w.interval, ":call_uuid", w.call).Replace(pattern)
 }
 
 func (w world) body(route *echo.Route) string {
@@ -121,6 +123,8 @@ func (w world) body(route *echo.Route) string {
 		return oneTask(w.r.a, `"start_time_utc":3600`)
 	case route.Method == http.MethodPost && strings.Contains(route.Path, "secrets"), route.Method == http.MethodGet, route.Method == http.MethodDelete:
 		return ""
+	case route.Method == http.MethodPost && strings.HasSuffix(route.Path, "/interval"):
+		return alwaysOpen
 	}
 	return `{"name":"changed"}`
 }
@@ -129,7 +133,7 @@ func (w world) body(route *echo.Route) string {
 func (w world) snapshot() string {
 	w.r.t.Helper()
 	var all []string
-	for _, list := range []string{"/task_scheduler", "/extension", "/call_history", "/webhooks/secrets", "/task_scheduler/" + w.queue + "/tasks"} {
+	for _, list := range []string{"/task_scheduler", "/extension", "/interval", "/call_history", "/webhooks/secrets", "/task_scheduler/" + w.queue + "/tasks"} {
 		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
 		all = append(all, a.header.Get("X-Total-Count"), a.body)
 	}

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -16,36 +15,6 @@ type Ready struct {
 	Runtime Runtime
 	Window  Window // its interval; the zero Window is always open
 	Head    []Head // its first due tasks, by due time, then id
-}
-
-// Window is an interval with the zone that it is read in.
-type Window struct {
-	Interval Interval
-	Zone     *time.Location // nil: no interval
-}
-
-// hold returns what holds the queue at now: its window, or what holds it
-// already, whichever is longer.
-func (r *Ready) hold(now time.Time) (hold Hold, never bool) {
-	hold, never = r.Window.hold(now)
-	if h := r.Runtime.Hold; h.Gate != GateInterval && h.Until.After(now) && h.Until.After(hold.Until) {
-		hold = h
-	}
-	return hold, never
-}
-
-// hold returns what holds a queue with the window at now; never reports that it
-// does not open within the Horizon.
-func (w Window) hold(now time.Time) (hold Hold, never bool) {
-	if w.Zone == nil {
-		return Hold{}, false
-	}
-	open, next := w.Interval.Open(now, w.Zone)
-	if open || next.IsZero() {
-		return Hold{}, !open
-	}
-	return Hold{Gate: GateInterval, Until: next, Detail: fmt.Sprintf("the calling window %q opens on %s",
-		w.Interval.Name, next.In(w.Zone).Format("Mon 2 Jan 2006 15:04 MST"))}, false
 }
 
 // Head is a due task at the head of its queue.
@@ -91,7 +60,7 @@ func Plan(ready []Ready, room int, now time.Time) []Verdict {
 	next := make([]int, len(ready)) // first head of each queue not yet decided
 	for i, r := range ready {
 		verdicts[i] = Verdict{Queue: r.Queue.ID, NextStart: r.Runtime.NextStart}
-		verdicts[i].Hold, verdicts[i].never = r.hold(now)
+		verdicts[i].Hold, verdicts[i].never = r.Window.hold(r.Runtime.Hold, now)
 	}
 	order := turns(ready)
 	for room > 0 {

@@ -108,6 +108,9 @@ func readyQueue(t *rapid.T, id QueueID) Ready {
 	if !often("unheld") {
 		r.Runtime.Hold = Hold{Gate: GateDialer, Until: seconds("until", -3, 3)}
 	}
+	if !often("unrated") {
+		r.Queue.StartRate, r.Runtime.NextStart = 0.5, seconds("next start", -3, 3)
+	}
 	due := seconds("due", -9, 3)
 	for i := range rapid.IntRange(0, 6).Draw(t, "heads") {
 		h := Head{Task: TaskID(id)*100 + TaskID(i), Due: due, Blocked: !often("may call")}
@@ -147,7 +150,7 @@ func TestPlanAlways(t *testing.T) {
 				t.Errorf("queue %d could start more, and room was left", i+1)
 			}
 			for j := range vs {
-				if hungry[i] && len(vs[j].Start) > len(vs[i].Start)+1 {
+				if hungry[i] && queues[i].Queue.StartRate == 0 && len(vs[j].Start) > len(vs[i].Start)+1 {
 					t.Errorf("queue %d started %d while queue %d got %d", j+1, len(vs[j].Start), i+1, len(vs[i].Start))
 				}
 			}
@@ -166,6 +169,9 @@ func checkVerdict(t *rapid.T, r Ready, v Verdict) {
 	}
 	if r.Queue.Limit > 0 && len(v.Start) > max(0, r.Queue.Limit-r.Runtime.Running) {
 		t.Errorf("over the limit: %+v of %+v", v, r)
+	}
+	if r.Queue.StartRate > 0 && len(v.Start) > 0 && (len(v.Start) > 1 || r.Runtime.NextStart.After(began) || !v.NextStart.Equal(began.Add(2*time.Second))) {
+		t.Errorf("over the start rate: %+v of %+v", v, r)
 	}
 	// What is decided is a beginning of the queue, each task once, in order.
 	start, finish := v.Start, v.Finish
@@ -201,6 +207,9 @@ func couldStart(r Ready, v Verdict) bool {
 		return false
 	}
 	if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {
+		return false
+	}
+	if r.Queue.StartRate > 0 && (len(v.Start) > 0 || r.Runtime.NextStart.After(began)) {
 		return false
 	}
 	return slices.ContainsFunc(r.Head[len(v.Start)+len(v.Finish):], func(h Head) bool {

@@ -13,6 +13,9 @@ func TestGates(t *testing.T) {
 	on, off := Queue{On: true, Limit: 2}, Queue{Limit: 2}
 	full, idle := Runtime{Running: 2}, Runtime{Running: 1}
 	held := Runtime{Hold: Hold{Gate: GateDialer, Until: now.Add(time.Second)}}
+	closed := Runtime{Running: 2, Hold: Hold{Gate: GateInterval, Until: now.Add(time.Second)}}
+	opened := Runtime{Hold: Hold{Gate: GateInterval, Until: now}}
+	spaced := Runtime{NextStart: now.Add(1)}
 	due := Task{Status: Scheduled, ReadyAt: now}
 	later := Task{Status: Delayed, ReadyAt: now.Add(time.Minute)}
 	for claim, tc := range map[string]struct {
@@ -29,6 +32,12 @@ func TestGates(t *testing.T) {
 		"a task that is not due is not held by a full queue":    {later, on, full, []Gate{GateNotDue}, Delayed},
 		"a task that is not due is held by a queue that is off": {later, off, idle, []Gate{GateOff, GateNotDue}, Delayed},
 		"a hold of our own leaves the status":                   {due, on, held, []Gate{GateDialer}, Scheduled},
+		"a closed window shows before a full queue":             {due, on, closed, []Gate{GateInterval, GateConcurrent}, DelayedInterval},
+		"a window that has opened is past":                      {due, on, opened, nil, Scheduled},
+		"a closed window of a queue that is off leaves it":      {due, off, closed, []Gate{GateOff, GateInterval, GateConcurrent}, Scheduled},
+		"a task that is not due is not held by the window":      {later, on, closed, []Gate{GateNotDue}, Delayed},
+		"the start rate leaves the status":                      {due, Queue{On: true, StartRate: 1}, spaced, []Gate{GateStartRate}, Scheduled},
+		"a start rate that was taken away is past":              {due, on, spaced, nil, Scheduled},
 		"an executed task is held by nothing":                   {Task{Status: Executed}, off, full, nil, Executed},
 		"a finished task is held by nothing":                    {Task{Status: Finished}, off, full, nil, Finished},
 	} {

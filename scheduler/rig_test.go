@@ -39,6 +39,7 @@ type rigOptions struct {
 	workers int
 	limit   int
 	results func(*store.Store) scheduler.Results
+	begin   time.Time // when the test begins; zero: when the bubble does
 }
 
 // observed keeps what the observer was told.
@@ -100,6 +101,9 @@ const leaseLength = 15 * time.Second
 // inRig runs a test beside a node in a bubble of virtual time.
 func inRig(t *testing.T, o rigOptions, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
+		if !o.begin.IsZero() {
+			time.Sleep(time.Until(o.begin))
+		}
 		r := newRig(t, o)
 		ctx, stop := context.WithCancel(t.Context())
 		r.ctx = ctx

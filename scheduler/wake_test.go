@@ -26,6 +26,9 @@ func TestWake(t *testing.T) {
 		"a queue with one place left wakes":             {Queue{On: true, Limit: 2}, Runtime{Running: 1}, first, first},
 		"a queue without a limit is never full":         {Queue{On: true}, Runtime{Running: 1 << 20}, first, first},
 		"a hold that ends after its task is due delays": {Queue{On: true}, Runtime{Hold: held(time.Second)}, first, first.Add(time.Second)},
+		"a next start after its task is due delays":     {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(1)}, first, first.Add(1)},
+		"a next start before does not":                  {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(-1)}, first, first},
+		"a next start without a rate is nothing":        {Queue{On: true}, Runtime{NextStart: first.Add(1)}, first, first},
 		"a hold that ends before does not":              {Queue{On: true}, Runtime{Hold: held(-time.Second)}, first, first},
 	} {
 		t.Run(claim, func(t *testing.T) {

@@ -13,6 +13,10 @@ import (
 // beside it.
 const queuesAClaim = 64
 
+// ratedHeads is how many heads are read of a queue with a start rate, of which
+// a claim starts one: the others may have expired.
+const ratedHeads = 16
+
 // The due tasks at the head of a queue, narrow: most of what is looked at does
 // not start. The LATERAL walks tasks_ready of each queue in order and stops at
 // its limit.
@@ -115,6 +119,9 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, error) {
 	share := 2*room/len(locked) + 1
 	n := func(l *lockedQueue) int64 {
+		if l.queue.StartRate > 0 {
+			return int64(min(room, ratedHeads))
+		}
 		if l.queue.Limit == 0 {
 			return int64(min(room, share))
 		}

@@ -61,13 +61,42 @@ func (s *Store) UpdateInterval(ctx context.Context, client scheduler.ClientID, i
 		if err != nil {
 			return err
 		}
-		now := t.now().UTC()
-		for i := range locked {
-			locked[i].runtime = locked[i].runtime.Reconsider(locked[i].queue, now)
-		}
-		return t.saveRuntimes(locked)
+		return t.reconsider(locked)
 	})
-	return changed, err
+	if err != nil {
+		return changed, err
+	}
+	// A queue that took the window meanwhile may hold until its former opening.
+	return changed, s.write(ctx, func(t *tx) error {
+		used, err := t.queuesUsing(client, id)
+		if err != nil {
+			return err
+		}
+		locked, err := t.lockQueues(used)
+		if err != nil {
+			return err
+		}
+		return t.reconsider(locked)
+	})
+}
+
+// reconsider lets the next claim look anew at queues that are locked.
+func (t *tx) reconsider(locked []lockedQueue) error {
+	now := t.now().UTC()
+	for i := range locked {
+		locked[i].runtime = locked[i].runtime.Reconsider(locked[i].queue, now)
+	}
+	return t.saveRuntimes(locked)
+}
+
+// useInterval keeps the window of a queue, if it has one, from being deleted
+// until the commit.
+func (t *tx) useInterval(q scheduler.Queue) error {
+	if q.IntervalID == nil {
+		return nil
+	}
+	_, err := readInterval(t.db.Clauses(clause.Locking{Strength: "KEY SHARE"}), q.ClientID, *q.IntervalID)
+	return err
 }
 
 func (t *tx) queuesUsing(client scheduler.ClientID, id scheduler.IntervalID) ([]scheduler.QueueID, error) {

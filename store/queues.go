@@ -58,6 +58,9 @@ func (s *Store) QueueState(ctx context.Context, client scheduler.ClientID, id sc
 func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queue, error) {
 	q.ID, q.DeletedAt = 0, time.Time{}
 	err := s.write(ctx, func(t *tx) error {
+		if err := t.useInterval(q); err != nil {
+			return err
+		}
 		if err := t.db.Create(&q).Error; err != nil {
 			return err
 		}
@@ -84,13 +87,15 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 			return err
 		}
 		changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
+		if err := t.useInterval(changed); err != nil {
+			return err
+		}
 		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit", "IntervalID", "StartRate").Updates(changed).Error
 		if err != nil {
 			return err
 		}
 		locked[0].queue = changed
-		locked[0].runtime = locked[0].runtime.Reconsider(changed, t.now().UTC())
-		return t.saveRuntimes(locked)
+		return t.reconsider(locked)
 	})
 	return changed, err
 }

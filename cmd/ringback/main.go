@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // an image without zone files knows every zone, too
 
 	"ringback/config"
 )

@@ -88,7 +88,7 @@ CREATE TABLE queues (
     comment          text        NOT NULL DEFAULT '',
     is_on            boolean     NOT NULL DEFAULT false,
     concurrent_limit integer     NOT NULL DEFAULT 0 CHECK (concurrent_limit >= 0),
-    interval_id      bigint ,
+    interval_id      bigint,
     start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
     created_at       timestamptz NOT NULL,
     deleted_at       timestamptz,
