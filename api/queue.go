@@ -31,6 +31,7 @@ type queueRequest struct {
 	windowed      bool // interval_id is given
 	interval      *scheduler.IntervalID
 	rate          *float64 // 0: none
+	priority      *int
 }
 
 // queueShape is a queue in requests.
@@ -46,7 +47,7 @@ var queueShape = newShape(
 	member[queueRequest]{"asr_window_s", "ASRWindow", func(d *decoder, _ *queueRequest) { d.notYet("600") }},
 	member[queueRequest]{"asr_min_attempts", "ASRMinAttempts", func(d *decoder, _ *queueRequest) { d.notYet("30") }},
 	member[queueRequest]{"asr_pause_s", "ASRPause", func(d *decoder, _ *queueRequest) { d.notYet("300") }},
-	member[queueRequest]{"priority", "Priority", func(d *decoder, _ *queueRequest) { d.notYet("5") }},
+	member[queueRequest]{"priority", "Priority", func(d *decoder, r *queueRequest) { r.readPriority(d) }},
 	member[queueRequest]{"before_wait_ms", "BeforeWait", func(d *decoder, _ *queueRequest) { d.notYet("0") }},
 	member[queueRequest]{name: "id"},
 	member[queueRequest]{name: "create_date_utc"},
@@ -105,6 +106,13 @@ func (r *queueRequest) readRate(d *decoder) {
 		return
 	}
 	*r.rate = rate
+}
+
+// readPriority reads a priority; null leaves it out.
+func (r *queueRequest) readPriority(d *decoder) {
+	if d.count(&r.priority); r.priority != nil && (*r.priority < 0 || *r.priority > scheduler.MaxPriority) {
+		d.fault(fmt.Sprintf("must be between 0 and %d", scheduler.MaxPriority))
+	}
 }
 
 // given reads a string that may be left out.
@@ -187,6 +195,9 @@ func (r queueRequest) apply(q *scheduler.Queue) {
 	if r.rate != nil {
 		q.StartRate = *r.rate
 	}
+	if r.priority != nil {
+		q.Priority = *r.priority
+	}
 }
 
 // queueAnswer is a queue as it is told. Settings that this release does not
@@ -228,7 +239,7 @@ func tellHold(h scheduler.Hold) *holdAnswer {
 func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswer {
 	a := queueAnswer{
 		ID: q.ID, Name: q.Name, Comment: q.Comment, Status: "off",
-		ASRBasis: "ner", ASRWindow: 600, ASRMinAttempts: 30, ASRPause: 300, Priority: 5,
+		ASRBasis: "ner", ASRWindow: 600, ASRMinAttempts: 30, ASRPause: 300, Priority: q.Priority,
 		CreateDate: date(q.CreatedAt), Hold: tellHold(r.Holds(q, now)),
 	}
 	if q.On {
@@ -250,7 +261,7 @@ func (s queues) add(c echo.Context, me caller) error {
 		return err
 	}
 	now := s.now()
-	q := scheduler.Queue{ClientID: me.client, CreatedAt: now}
+	q := scheduler.Queue{ClientID: me.client, Priority: scheduler.DefaultPriority, CreatedAt: now}
 	r.apply(&q)
 	if q, err = s.writer.AddQueue(c.Request().Context(), q); err != nil {
 		return err

@@ -46,6 +46,12 @@ func TestQueue(t *testing.T) {
 			if q["name"] != "q" || q["comment"] != "d" || q["status"] != "on" || q["concurrent_task_limit"] != 7.0 || q["hold"] != nil {
 				t.Errorf("became %v", q)
 			}
+			if q = r.do("PUT", path, r.a.token, `{"priority":"9"}`).want(200).object(); q["priority"] != 9.0 || q["comment"] != "d" {
+				t.Errorf("became %v", q)
+			}
+			if q = r.do("PUT", path, r.a.token, `{"priority":0}`).want(200).object(); q["priority"] != 0.0 {
+				t.Errorf("became %v", q)
+			}
 			q = r.do("PUT", path, r.a.token, `{"concurrent_task_limit":null,"status":"off"}`).want(200).object()
 			if q["status"] != "off" || q["concurrent_task_limit"] != nil || q["comment"] != "d" {
 				t.Errorf("became %v", q)
@@ -66,6 +72,8 @@ func TestQueue(t *testing.T) {
 			"a limit below":            {`{"name":"q","concurrent_task_limit":-1}`, "concurrent_task_limit"},
 			"a limit beyond":           {`{"name":"q","concurrent_task_limit":1000001}`, "concurrent_task_limit"},
 			"a limit that is no limit": {`{"name":"q","concurrent_task_limit":1.5}`, "concurrent_task_limit"},
+			"a priority below":         {`{"name":"q","priority":-1}`, "priority"},
+			"a priority beyond":        {`{"name":"q","priority":10}`, "priority"},
 			"a start rate below":       {`{"name":"q","start_rate":-1}`, "start_rate"},
 			"a start rate of none":     {`{"name":"q","start_rate":0}`, "start_rate"},
 			"a start rate beyond":      {`{"name":"q","start_rate":101}`, "start_rate"},
@@ -96,7 +104,7 @@ func TestQueue(t *testing.T) {
 		})
 		for _, setting := range []string{
 			`"asr_min_percent":60`, `"asr_basis":"asr"`, `"asr_window_s":60`, `"asr_min_attempts":1`,
-			`"asr_pause_s":1`, `"priority":9`, `"before_wait_ms":100`,
+			`"asr_pause_s":1`, `"before_wait_ms":100`,
 		} {
 			name := strings.Split(setting, `"`)[1]
 			t.Run(name+" is not obeyed yet", func(t *testing.T) {

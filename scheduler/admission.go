@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -52,9 +51,9 @@ const (
 
 // Plan decides which tasks start at now, at most room of them, which can never
 // start, and what holds each queue; the verdicts stand in the order of ready.
-// Room is dealt to the queues one start at a time in turn, so that no queue
-// takes it all. Every rule of admission lives here; order within a queue never
-// changes.
+// Room is dealt one start at a time: to the clients in turn, and to the queues
+// of a client by their weights. Every rule of admission lives here; order
+// within a queue never changes.
 func Plan(ready []Ready, room int, now time.Time) []Verdict {
 	verdicts := make([]Verdict, len(ready))
 	next := make([]int, len(ready)) // first head of each queue not yet decided
@@ -62,45 +61,22 @@ func Plan(ready []Ready, room int, now time.Time) []Verdict {
 		verdicts[i] = Verdict{Queue: r.Queue.ID, NextStart: r.Runtime.NextStart}
 		verdicts[i].Hold, verdicts[i].never = r.Window.hold(r.Runtime.Hold, now)
 	}
-	order := turns(ready)
-	for room > 0 {
-		before := room
-		for _, i := range order {
-			if room == 0 {
-				break
-			}
-			if startNext(&ready[i], &verdicts[i], &next[i], now) {
+	clients := shares(ready)
+	for room > 0 && len(clients) > 0 {
+		for c := 0; c < len(clients) && room > 0; {
+			i, more := clients[c].take(ready, verdicts)
+			switch {
+			case !more:
+				clients = slices.Delete(clients, c, c+1)
+			case startNext(&ready[i], &verdicts[i], &next[i], now):
 				room--
+				c++
+			default:
+				clients[c].leave(i)
 			}
-		}
-		if room == before {
-			break
 		}
 	}
 	return verdicts
-}
-
-// turns is the order in which queues are dealt room: the one that runs the
-// fewest tasks first, then the one whose head is due for longest. When workers
-// come free one by one, each goes to the queue that has the least of them.
-func turns(ready []Ready) []int {
-	order := make([]int, len(ready))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		a, b := &ready[i], &ready[j]
-		return cmp.Or(cmp.Compare(a.Runtime.Running, b.Runtime.Running), a.due().Compare(b.due()))
-	})
-	return order
-}
-
-// due is when the queue's head is due; zero without one.
-func (r *Ready) due() time.Time {
-	if len(r.Head) == 0 {
-		return time.Time{}
-	}
-	return r.Head[0].Due
 }
 
 // startNext starts the queue's next task if it may, dropping those before it

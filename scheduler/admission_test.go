@@ -23,6 +23,12 @@ func ready(id QueueID, limit, running int, hs []Head) Ready {
 	return Ready{Queue: Queue{ID: id, On: true, Limit: limit}, Runtime: Runtime{QueueID: id, Running: running}, Head: hs}
 }
 
+// of returns the queue as a client's, with a priority.
+func of(client ClientID, priority int, r Ready) Ready {
+	r.Queue.ClientID, r.Queue.Priority = client, priority
+	return r
+}
+
 // where returns the queue as changed by f.
 func where(r Ready, f func(*Ready)) Ready {
 	r.Head = slices.Clone(r.Head)
@@ -81,8 +87,20 @@ func TestPlan(t *testing.T) {
 		"a full queue takes nothing of the others": {[]Ready{ready(1, 1, 1, heads(1)), ready(2, 0, 0, heads(2))}, 1, "1:[][] 2:[2][] "},
 		"the last room goes to who runs least":     {[]Ready{ready(1, 0, 3, heads(1, 2)), ready(2, 0, 2, heads(3, 4))}, 1, "1:[][] 2:[3][] "},
 		"among equals, to who waits longest":       {[]Ready{ready(1, 0, 0, heads(1)), ready(2, 0, 0, heads(2, 3))}, 1, "1:[][] 2:[2][] "},
-		"an empty queue takes no turn":             {[]Ready{ready(1, 0, 0, nil), ready(2, 0, 0, heads(2))}, 1, "1:[][] 2:[2][] "},
-		"nothing ready is nothing decided":         {nil, 5, ""},
+		"clients are dealt room in turn": {[]Ready{of("a", 5, ready(1, 0, 0, heads(1, 2, 3))), of("a", 5, ready(2, 0, 0, heads(4, 5, 6))),
+			of("b", 0, ready(3, 0, 0, heads(7, 8, 9)))}, 4, "1:[1][] 2:[4][] 3:[7 8][] "},
+		"the last room goes to the client that runs least": {[]Ready{of("a", 5, ready(1, 0, 1, heads(1))), of("a", 5, ready(2, 0, 1, heads(2))),
+			of("b", 5, ready(3, 0, 1, heads(3)))}, 1, "1:[][] 2:[][] 3:[3][] "},
+		"a client that can use nothing leaves it to others": {[]Ready{of("a", 5, ready(1, 1, 1, heads(1))), of("b", 5, ready(2, 0, 0, heads(2, 3)))}, 2,
+			"1:[][] 2:[2 3][] "},
+		"the queues of a client share by weight": {[]Ready{of("a", 2, ready(1, 0, 0, heads(1, 2, 3, 4, 5))),
+			of("a", 0, ready(2, 0, 0, heads(6, 7, 8)))}, 4, "1:[1 2 3][] 2:[6][] "},
+		"a queue of priority 0 is not left out": {[]Ready{of("a", 9, ready(1, 0, 0, heads(1, 2, 3))), of("a", 0, ready(2, 0, 0, heads(4)))}, 2,
+			"1:[1][] 2:[4][] "},
+		"the last room goes to who runs least for its weight": {[]Ready{of("a", 9, ready(1, 0, 9, heads(1))), of("a", 0, ready(2, 0, 1, heads(2)))}, 1,
+			"1:[1][] 2:[][] "},
+		"an empty queue takes no turn":     {[]Ready{ready(1, 0, 0, nil), ready(2, 0, 0, heads(2))}, 1, "1:[][] 2:[2][] "},
+		"nothing ready is nothing decided": {nil, 5, ""},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			if got := decided(Plan(tc.ready, tc.room, began)); got != tc.want {

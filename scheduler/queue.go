@@ -14,6 +14,9 @@ type Queue struct {
 	IntervalID *IntervalID
 	// StartRate is the most starts a second, evenly spaced; 0: no limit.
 	StartRate float64
+	// Priority is 0 to 9; beside other queues of its client the queue weighs one
+	// more than it.
+	Priority  int
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 	DeletedAt time.Time `gorm:"serializer:instant"` // zero: live
 }
@@ -22,6 +25,12 @@ type Queue struct {
 const (
 	MinStartRate = 0.001
 	MaxStartRate = 100
+)
+
+// Limits of a queue's priority, and what it is by default.
+const (
+	MaxPriority     = 9
+	DefaultPriority = 5
 )
 
 // spacing is the least time between two starts; 0 without a start rate.

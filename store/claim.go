@@ -117,8 +117,12 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 // that an expired head of a full queue is seen; a claim that comes back full is
 // followed by another.
 func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, error) {
-	share := 2*room/len(locked) + 1
+	weights := map[scheduler.ClientID]int{}
+	for _, l := range locked {
+		weights[l.queue.ClientID] += l.queue.Weight()
+	}
 	n := func(l *lockedQueue) int64 {
+		share := 2*room*l.queue.Weight()/(len(weights)*weights[l.queue.ClientID]) + 1
 		if l.queue.StartRate > 0 {
 			return int64(min(room, ratedHeads))
 		}

@@ -100,6 +100,36 @@ func TestClaimFinishesWhatCanNeverStart(t *testing.T) {
 	})
 }
 
+// A client with 100,000 due tasks in 100 queues does not delay one with 10 by
+// more than a claim.
+func TestClaimsAreFairToClients(t *testing.T) {
+	each(t, 0, func(w *world) {
+		many := make([]scheduler.Task, 1000)
+		for i := range many {
+			many[i] = w.draft(-time.Hour)
+		}
+		for range 100 {
+			w.queue = storetest.Queue(w.T, w.s, w.cl, 0)
+			w.add(many...)
+		}
+		few := newWorld(w.T, w.s, 0)
+		owner := w.join("n1")
+		for round := range 2 { // before the other has any workers, and when it has many
+			mine := map[scheduler.TaskID]bool{}
+			for _, task := range few.addDue(10) {
+				mine[task.ID] = true
+			}
+			w.now = few.now
+			for _, s := range w.claim(owner, 50).Started {
+				delete(mine, s.Call.Task)
+			}
+			if len(mine) > 0 {
+				w.Errorf("round %d: %d of 10 tasks wait for more than a claim", round, len(mine))
+			}
+		}
+	})
+}
+
 // The limit is exact while several nodes claim at once, and slots come back.
 func TestClaimsRace(t *testing.T) {
 	each(t, 3, func(w *world) {

@@ -90,7 +90,7 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 		if err := t.useInterval(changed); err != nil {
 			return err
 		}
-		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit", "IntervalID", "StartRate").Updates(changed).Error
+		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit", "IntervalID", "StartRate", "Priority").Updates(changed).Error
 		if err != nil {
 			return err
 		}

@@ -25,13 +25,7 @@ var lockRuntimes = statement{
 	sqlite:   `SELECT $1`, // the one writer holds every row
 }
 
-// SKIP LOCKED with LIMIT is safe here: the rows are locked by the very scan
-// that counts them.
-const lockAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED`
-
-const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2`
-
-const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.deleted_at,
+const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
 	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions
 	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
@@ -75,20 +69,6 @@ func (t *tx) lockQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 	return t.readQueues(ids)
 }
 
-// lockAwakeQueues locks at most n queues in which something may start, leaving
-// out those that another transaction holds.
-func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
-	query := findAwake
-	if t.postgres != nil {
-		query = lockAwake
-	}
-	ids, err := collect(t, query, []any{now.UTC(), n}, func(r *sql.Rows, id *scheduler.QueueID) error { return r.Scan(id) })
-	if err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	return t.readQueues(ids)
-}
-
 func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 	return gather(t, readQueues, queueIDs(ids), t.scanQueue)
 }
@@ -96,7 +76,7 @@ func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
 	var conditions sql.RawBytes
-	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, nullTime{&q.DeletedAt},
+	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
 		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt},
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions)
 	rt.QueueID = q.ID

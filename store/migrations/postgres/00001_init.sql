@@ -90,6 +90,7 @@ CREATE TABLE queues (
     concurrent_limit integer     NOT NULL DEFAULT 0 CHECK (concurrent_limit >= 0),
     interval_id      bigint,
     start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
+    priority         integer          NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
     created_at       timestamptz NOT NULL,
     deleted_at       timestamptz,
     UNIQUE (client_id, id),

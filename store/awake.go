@@ -1,0 +1,61 @@
+package store
+
+import (
+	"database/sql"
+	"math/rand/v2"
+	"time"
+
+	"ringback/scheduler"
+)
+
+// mostAwake is how many awake queues a claim chooses from at most.
+const mostAwake = 4096
+
+// SKIP LOCKED with LIMIT is safe here: the rows are locked by the very scan
+// that counts them.
+const lockAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED`
+
+// What was chosen may have been locked, or may sleep since.
+const lockChosen = `SELECT queue_id FROM queue_runtime WHERE queue_id = ANY($2::bigint[]) AND wake_at <= $1
+	ORDER BY queue_id FOR NO KEY UPDATE SKIP LOCKED`
+
+const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2`
+
+const listAwake = `SELECT r.queue_id, q.client_id, q.priority FROM (SELECT queue_id FROM queue_runtime
+	WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2) r JOIN queues q ON q.id = r.queue_id`
+
+// lockAwakeQueues locks at most n queues in which something may start, leaving
+// out those that another transaction holds. If there are more, the clients have
+// fair shares of the n.
+func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
+	ids, err := t.awakeIDs(findAwake, now, n+1)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if len(ids) > n {
+		awake, err := collect(t, listAwake, []any{now.UTC(), mostAwake}, func(r *sql.Rows, a *scheduler.Awake) error {
+			return r.Scan(&a.Queue, &a.Client, &a.Priority)
+		})
+		if err != nil {
+			return nil, err
+		}
+		ids = scheduler.Choose(awake, n, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+		if t.postgres != nil {
+			ids, err = collect(t, lockChosen, []any{now.UTC(), ids}, scanID)
+		}
+		if err != nil || len(ids) == 0 {
+			return nil, err
+		}
+	} else if t.postgres != nil {
+		if ids, err = t.awakeIDs(lockAwake, now, n); err != nil || len(ids) == 0 {
+			return nil, err
+		}
+	}
+	return t.readQueues(ids)
+}
+
+func (t *tx) awakeIDs(query string, now time.Time, n int) ([]scheduler.QueueID, error) {
+	return collect(t, query, []any{now.UTC(), n}, scanID)
+}
+
+func scanID(r *sql.Rows, id *scheduler.QueueID) error { return r.Scan(id) }
