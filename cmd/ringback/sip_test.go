@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -52,22 +51,7 @@ func documented(t *testing.T, a, b *sipptest.Peer) string {
 	exchange.Connect("390612340001", a.Addr)
 	exchange.Connect("390612340002", b.Addr)
 	return strings.NewReplacer("sip.example.net:5060", exchange.Addr.String(), "sip.example.com", "127.0.0.1:9",
-		"0.0.0.0:5060", "127.0.0.1:"+freePort(t)).Replace(block)
-}
-
-// freePort returns a port of loopback that was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+		"0.0.0.0:5060", fmt.Sprint("127.0.0.1:", sipptest.FreePort(t))).Replace(block)
 }
 
 // callOverSIP sends one task through the program and its trunks to two SIPp,

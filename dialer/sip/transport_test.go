@@ -185,7 +185,7 @@ func TestALongInviteIsMadeToFitADatagram(t *testing.T) {
 func TestTrunksOnOneAddressShareIt(t *testing.T) {
 	t.Parallel()
 	one, other := scenario(t, "cancelled", nil), scenario(t, "cancelled", nil)
-	at := fmt.Sprintf("127.0.0.1:%d", freeUDP(t))
+	at := fmt.Sprintf("127.0.0.1:%d", sipptest.FreePort(t))
 	d := openTrunks(t,
 		sip.Trunk{Name: "test", Listen: at, Endpoint: fmt.Sprintf("sip:{number}@%s", one.Addr)},
 		sip.Trunk{Name: "other", Listen: at, Endpoint: fmt.Sprintf("sip:{number}@%s", other.Addr)},
@@ -203,14 +203,4 @@ func TestTrunksOnOneAddressShareIt(t *testing.T) {
 			t.Error("a trunk called from another address")
 		}
 	}
-}
-
-func freeUDP(t *testing.T) uint16 {
-	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 }

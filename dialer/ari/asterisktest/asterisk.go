@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ringback/dialer/sip/sipptest"
 )
 
 // Env names the environment variable with the directories of the systems that
@@ -91,7 +92,7 @@ func Start(t testing.TB, o Options) *PBX {
 	p := &PBX{
 		Username: "ringback", Password: "change-me-please", t: t, root: o.Root, dir: "/tmp/" + filepath.Base(real), output: &output{},
 	}
-	web, sip := freePort(t, "tcp"), freePort(t, "udp")
+	web, sip := sipptest.FreePort(t), sipptest.FreePort(t)
 	p.URL = fmt.Sprintf("http://127.0.0.1:%d/ari", web)
 	p.replace = strings.NewReplacer(
 		"bindport = 8088", fmt.Sprintf("bindport = %d", web),
@@ -264,24 +265,4 @@ func (p *PBX) request(method, path string) (*http.Response, error) {
 	req.SetBasicAuth(p.Username, p.Password)
 	req.Close = true
 	return (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-}
-
-// freePort returns a port of loopback that was free a moment ago.
-func freePort(t testing.TB, network string) int {
-	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := c.LocalAddr().(*net.UDPAddr).Port
-		_ = c.Close()
-		return port
-	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -58,7 +58,7 @@ func StartPhone(t testing.TB, number string, hertz float64) *Phone {
 	if err != nil || len(modules) == 0 {
 		t.Fatal("baresip has no modules")
 	}
-	port, media := freePort(t), freePort(t)
+	port, media := FreePort(t), FreePort(t)
 	p := &Phone{
 		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)), t: t, dir: dir, ended: make(chan struct{}),
 	}

@@ -83,7 +83,7 @@ func StartProxy(t testing.TB, o ProxyOptions) netip.AddrPort {
 	}
 	var output string
 	for range 3 { // another process may take the port we found free
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freePort(t)))
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(FreePort(t)))
 		var ok bool
 		if ok, output = startProxy(t, program, addr, o); ok {
 			return addr

@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -78,9 +81,9 @@ func Start(t testing.TB, o Options) *Peer {
 func start(t testing.TB, path string, o Options) *Peer {
 	t.Helper()
 	dir := t.TempDir()
-	port, media := o.Port, freePort(t)
+	port, media := o.Port, FreePort(t)
 	if port == 0 {
-		port = freePort(t)
+		port = FreePort(t)
 	}
 	if o.Calls == 0 {
 		o.Calls = 1
@@ -242,35 +245,48 @@ func lastLines(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// freePort returns an even UDP port of loopback that was free a moment ago,
-// with the three after it: SIPp takes some for media.
-func freePort(t testing.TB) int {
+// Ports for tests lie below those that the system hands out by itself, so that
+// nobody is given one between our look and its use.
+const (
+	lowPort  = 10000
+	highPort = 19996
+)
+
+// turn makes every port of this process another one; processes begin anywhere.
+var turn = rand.Uint32()
+
+// FreePort returns an even port of loopback that is free, with the three after
+// it, for UDP and TCP.
+func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		port, ok := tryPort()
-		if ok {
+	for range 200 {
+		port := lowPort + int(atomic.AddUint32(&turn, 1)%((highPort-lowPort)/4))*4
+		if isFree(port) {
 			return port
 		}
 	}
-	t.Fatal("no free UDP ports")
+	t.Fatal("no free ports")
 	return 0
 }
 
-func tryPort() (int, bool) {
-	var conns []*net.UDPConn
+func isFree(port int) bool {
+	var open []io.Closer
 	defer func() {
-		for _, c := range conns {
+		for _, c := range open {
 			_ = c.Close()
 		}
 	}()
-	port := 0 // the first: any
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		return false
+	}
+	open = append(open, listener)
 	for i := range 4 {
 		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + i})
 		if err != nil {
-			return 0, false
+			return false
 		}
-		conns = append(conns, conn)
-		port = conns[0].LocalAddr().(*net.UDPAddr).Port
+		open = append(open, conn)
 	}
-	return port, port%2 == 0
+	return true
 }
