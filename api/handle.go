@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -113,9 +112,6 @@ func (s *Server) refuse(err error, c echo.Context) {
 	if gone {
 		c.Response().WriteHeader(statusCallerGone)
 		return
-	}
-	if p.retryAfter > 0 {
-		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
 	}
 	if p.code == http.StatusUnauthorized && c.Response().Header().Get(echo.HeaderWWWAuthenticate) == "" {
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="ringback"`)

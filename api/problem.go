@@ -12,11 +12,10 @@ import (
 
 // problem is an answer that says why a request was not done.
 type problem struct {
-	code       int    // HTTP
-	status     string // of the contract; "" is that of the code
-	message    string // "" is that of the first fault
-	faults     []scheduler.Fault
-	retryAfter int // seconds; 0: not told
+	code    int    // HTTP
+	status  string // of the contract; "" is that of the code
+	message string // "" is that of the first fault
+	faults  []scheduler.Fault
 }
 
 func (p *problem) Error() string { return p.message }
