@@ -143,8 +143,7 @@ func (r *rig) do(method, path, token, body string) reply {
 
 func (r *rig) send(req *http.Request) reply {
 	r.t.Helper()
-	w := httptest.NewRecorder()
-	r.server.ServeHTTP(w, req)
+	w := recorded(r.t, r.server, req)
 	return reply{t: r.t, code: w.Code, header: w.Header(), body: w.Body.String()}
 }
 
