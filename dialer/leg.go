@@ -31,8 +31,9 @@ type leg struct {
 	trunk    *trunk // nil: no trunk takes the number
 	phase    phase
 	leaving  bool      // the engine hung it up
+	busy     bool      // hears a sound, or is sent digits
 	unused   bool      // the call ended before its turn: it is no leg at all
-	deadline time.Time // of what it waits for: channel, answer, end; zero: none
+	deadline time.Time // of what it waits for: channel, answer, end of a sound, end; zero: none
 	record   scheduler.Leg
 }
 
@@ -154,6 +155,8 @@ func (c *call) deliver(m message) {
 		}
 	case m.event.Kind == Answered:
 		c.answer(l, c.at(m.event))
+	case m.event.Kind == Played:
+		c.played(l)
 	case m.event.Kind == Ended:
 		l.record.EndedAt = c.at(m.event)
 		c.close(l, m.event.End)
@@ -217,6 +220,9 @@ func (c *call) expire() {
 		case l.leaving:
 			c.warn("leg was hung up and did not end; it is given up", l, nil)
 			c.close(l, End{Disposition: scheduler.Failed, By: scheduler.ByUs})
+		case l.busy:
+			c.warn("sound did not end in time; the call goes on", l, nil)
+			c.played(l)
 		default:
 			rang = append(rang, l)
 		}

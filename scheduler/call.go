@@ -35,6 +35,10 @@ type Call struct {
 	Ring        time.Duration
 	MaxDuration time.Duration // from the bridge
 	Variables   map[string]string
+	// Ids of announcements; "": none.
+	AnnounceA    string // to A, before B is called
+	AnnounceBoth string // to A and B, before they are connected
+	DigitsB      string // DTMF to B after it answered, see Params.DstDTMF; "": none
 }
 
 // Leg is one side of a call as the CDR keeps it. Times that did not happen are

@@ -179,6 +179,27 @@ func (d *Driver) Ringback(_ context.Context, id dialer.LegID, on bool) error {
 	return nil
 }
 
+// Play sends an answered leg a sound.
+func (d *Driver) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	l.media.announce(s.PCM, l.heardOut)
+	return nil
+}
+
+// Press sends an answered leg digits: as telephone-events (RFC 4733), or, to a
+// peer that takes none, as tones.
+func (d *Driver) Press(_ context.Context, id dialer.LegID, digits string) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	l.media.press(digits, l.heardOut)
+	return nil
+}
+
 // Bridge relays sound between two answered legs.
 func (d *Driver) Bridge(_ context.Context, a, b dialer.LegID) error {
 	x, errX := d.answered(a)

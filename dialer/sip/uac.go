@@ -31,6 +31,7 @@ type leg struct {
 	acks  chan *msg.Request        // of the peer, for our answers to its INVITEs
 	over  chan struct{}            // closed: Ended was told
 	timed chan struct{}            // holds a token when the session changed
+	heard chan struct{}            // holds a token when a sound is over
 
 	// Of run alone.
 	invite                       *msg.Request // the last one
@@ -54,7 +55,7 @@ func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(d
 		id: o.ID, d: d, trunk: t, media: sound, events: events,
 		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
 		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
-		timed: make(chan struct{}, 1), confirmed: map[string]bool{},
+		timed: make(chan struct{}, 1), heard: make(chan struct{}, 1), confirmed: map[string]bool{},
 	}
 }
 
@@ -282,6 +283,8 @@ func (l *leg) listen(ctx context.Context) *msg.Request {
 		alarm.Reset(wait)
 		select {
 		case <-l.timed:
+		case <-l.heard:
+			l.tell(dialer.Event{Kind: dialer.Played})
 		case <-alarm.C:
 			if l.dead, refreshing = l.overdue(refreshed); l.dead != "" {
 				return nil
@@ -356,6 +359,15 @@ func (l *leg) talking() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dialog != nil && !l.told() && l.media.path.Load() != nil
+}
+
+// heardOut tells that a sound is over. It does not block: media waits for who
+// calls it.
+func (l *leg) heardOut() {
+	select {
+	case l.heard <- struct{}{}:
+	default:
+	}
 }
 
 // told reports whether the end was told.
