@@ -47,9 +47,10 @@ const (
 
 // Event is told by a driver of a leg it accepted.
 type Event struct {
-	Kind EventKind
-	At   time.Time
-	End  End // of Ended
+	Kind  EventKind
+	At    time.Time
+	State []byte // of Answered: what a Recoverer needs to end the leg later; nil: nothing can
+	End   End    // of Ended
 }
 
 // End is why a leg ended.

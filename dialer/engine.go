@@ -31,6 +31,9 @@ type Options struct {
 	// Observer is told of legs; nil: nobody is.
 	Observer Observer
 	Sounds   Sounds // what calls may name as announcements; nil: none
+	// Keeper keeps what it takes to end answered legs after a crash; nil:
+	// nothing is kept.
+	Keeper *Keeper
 }
 
 // Observer is told what becomes of legs.
@@ -47,6 +50,7 @@ type Engine struct {
 	log      *slog.Logger
 	grace    time.Duration
 	observer Observer // nil: none
+	keeper   *Keeper  // nil: none
 	sounds   Sounds
 	calls    atomic.Int64 // under way
 }
@@ -55,7 +59,7 @@ type Engine struct {
 // the drivers once the last Dial has returned. Every fault of the trunks is
 // reported at once.
 func New(o Options) (*Engine, error) {
-	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace, observer: o.Observer, sounds: o.Sounds}
+	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace, observer: o.Observer, keeper: o.Keeper, sounds: o.Sounds}
 	if e.now == nil {
 		e.now = time.Now
 	}

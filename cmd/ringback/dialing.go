@@ -30,9 +30,17 @@ type network struct{ driver, url, app string }
 
 func networkOf(t config.Trunk) network { return network{t.Driver, t.URL, t.App} }
 
+// carrierOptions are what carriers work with.
+type carrierOptions struct {
+	now      func() time.Time
+	observed *metrics
+	keeper   *dialer.Keeper
+	log      *slog.Logger
+}
+
 // openCarriers opens the drivers of the configured trunks; or, where every
 // call is to be simulated, the simulated carrier alone.
-func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, log *slog.Logger) (*carriers, error) {
+func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	list := cfg.Trunks
 	if cfg.Dialer == "sim" {
 		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
@@ -40,7 +48,7 @@ func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, lo
 	c := &carriers{shared: map[network]dialer.Driver{}}
 	trunks := make([]dialer.Trunk, len(list))
 	for i, t := range list {
-		driver, err := c.open(cfg, t, log)
+		driver, err := c.open(cfg, t, o.log)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -53,10 +61,10 @@ func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, lo
 		}
 	}
 	var err error
-	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: now, Log: log, Observer: observed}); err != nil {
+	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: o.now, Log: o.log, Observer: o.observed, Keeper: o.keeper}); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	observed.trunks(c.engine)
+	o.observed.trunks(c.engine)
 	return c, nil
 }
 

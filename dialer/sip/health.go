@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +28,8 @@ type condition struct {
 	// unregistered is why the trunk has no registration; nil: it has, or wants none.
 	unregistered error
 	rest         time.Time // until when it asked to be left alone
+	// peers are the addresses that the last request could go to.
+	peers []netip.Addr
 }
 
 // health is nil if calls may be placed on the trunk.
@@ -65,6 +69,22 @@ func (t *trunk) heard(res *msg.Response) {
 	if rest > 0 {
 		t.log.Warn("trunk asked to be left alone for "+rest.String(), "status", res.StatusCode)
 	}
+}
+
+// setPeers notes the addresses that a request may go to.
+func (t *trunk) setPeers(found []netip.Addr) {
+	t.condition.mu.Lock()
+	defer t.condition.mu.Unlock()
+	t.condition.peers = found
+}
+
+// isPeer reports whether the trunk's requests go to an address, given with its
+// port.
+func (t *trunk) isPeer(source string) bool {
+	from, err := netip.ParseAddrPort(source)
+	t.condition.mu.Lock()
+	defer t.condition.mu.Unlock()
+	return err == nil && slices.Contains(t.condition.peers, from.Addr().Unmap())
 }
 
 // missed notes that nobody answered a probe.

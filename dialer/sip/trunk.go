@@ -40,6 +40,9 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
 		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, silence: s.silence, register: s.register,
 	}
+	if addr, err := netip.ParseAddr(strings.Trim(t.hop(t.endpoint.template).Host, "[]")); err == nil {
+		t.setPeers([]netip.Addr{addr.Unmap()})
+	}
 	if t.register {
 		t.condition.unregistered = errNotYet
 	}
@@ -154,14 +157,18 @@ func (t *trunk) settle(tx msg.ClientTransaction) *msg.Response {
 	}
 }
 
+// hop is where requests outside of dialogs go.
+func (t *trunk) hop(uri msg.Uri) msg.Uri {
+	if t.proxy != nil {
+		return *t.proxy
+	}
+	return uri
+}
+
 // locate finds the address of the next hop, so that an INVITE and its CANCEL
 // go to the same one.
 func (t *trunk) locate(ctx context.Context, req *msg.Request) error {
-	next := req.Recipient
-	if t.proxy != nil {
-		next = *t.proxy
-	}
-	host, port, err := net.SplitHostPort(hostPort(next, t.station.over))
+	host, port, err := net.SplitHostPort(hostPort(t.hop(req.Recipient), t.station.over))
 	if err != nil {
 		return err
 	}
@@ -176,7 +183,11 @@ func (t *trunk) locate(ctx context.Context, req *msg.Request) error {
 		if err != nil {
 			return err
 		}
-		host = found[0].Unmap().String()
+		for i := range found {
+			found[i] = found[i].Unmap()
+		}
+		t.setPeers(found)
+		host = found[0].String()
 	}
 	req.SetDestination(net.JoinHostPort(host, port))
 	return nil

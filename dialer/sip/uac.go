@@ -240,7 +240,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 	l.updates = slices.ContainsFunc(res.GetHeaders("allow"), func(h msg.Header) bool { return strings.Contains(h.Value(), "UPDATE") })
 	l.setSession(agreed(res))
 	if !l.told() {
-		l.tell(dialer.Event{Kind: dialer.Answered})
+		l.tell(dialer.Event{Kind: dialer.Answered, State: l.state()})
 	}
 	if !l.hung {
 		if bye := l.listen(ctx); bye != nil {

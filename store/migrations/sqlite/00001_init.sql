@@ -202,6 +202,18 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
+-- Answered legs of networks that do not end with the process: what it takes to
+-- end them after it. epoch 0: the node took them over.
+CREATE TABLE dialogs (
+    leg_id  text    PRIMARY KEY,
+    call_id text    NOT NULL,
+    node    text    NOT NULL,
+    epoch   integer  NOT NULL,
+    trunk   text    NOT NULL,
+    state   blob   NOT NULL
+);
+CREATE INDEX dialogs_node ON dialogs (node, epoch);
+
 -- The outbox: one row per event and URL, written with what makes it true.
 CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -247,6 +259,7 @@ CREATE TABLE delivery_tries (
 -- +goose Down
 DROP TABLE delivery_tries;
 DROP TABLE deliveries;
+DROP TABLE dialogs;
 DROP TABLE attempts;
 DROP TABLE external_ids;
 DROP TABLE tasks;
