@@ -183,7 +183,7 @@ func FuzzTasks(f *testing.F) {
 	f.Add(`{"tasks":[{"callback_params":{"src_caller_id_name":"\u0000"}},[]]}`)
 	s := tasks{numbers: newNumbers("GB"), checkURL: func(string) error { return nil }}
 	f.Fuzz(func(t *testing.T, body string) {
-		in := s.intake(t.Context(), "c", 1, date2026)
+		in := s.intake(t.Context(), caller{client: "c"}, 1, date2026)
 		in.known = map[scheduler.ExtensionID]scheduler.Extension{1: {ID: 1}}
 		in.Extension = func(id scheduler.ExtensionID) (scheduler.Extension, bool) { return in.known[1], id == 1 }
 		d := &decoder{reader: reader{text: body}}

@@ -44,6 +44,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),
 		"Hold": answered[holdAnswer](), "Error": answered[refusal](), "Token": answered[tokenAnswer](),
 		"Account": answered[accountAnswer](), "Client": answered[clientAnswer](), "ClientRequest": asked(clientShape),
+		"Settings": answered[settingsAnswer](), "SettingsRequest": asked(settingsShape),
 		"Envelope": answered[envelope](), "Readiness": answered[readiness](),
 	} {
 		var documented []string

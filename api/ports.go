@@ -15,6 +15,7 @@ type Store interface {
 	Identities
 	Tokens
 	Clients
+	SettingsWriter
 	Keys
 	QueueReader
 	QueueStates
@@ -57,6 +58,14 @@ type Clients interface {
 	// AddClient keeps a client with the first secret of its events. A user that
 	// is not of its account is a fault of UserID.
 	AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error
+}
+
+// SettingsWriter changes what clients may do.
+type SettingsWriter interface {
+	// UpdateSettings lets change alter the settings of a client of an account or
+	// of one below it, under its lock; an error of change is returned and
+	// nothing is altered.
+	UpdateSettings(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID, change func(*scheduler.Settings) error) (scheduler.Settings, error)
 }
 
 // Keys keeps the secrets that sign a client's events.

@@ -98,6 +98,11 @@ func (s *Server) routes() {
 	e.POST("/Token", tokens.issue)
 
 	guard := guard{tokens: o.Store, clients: o.Store, now: o.Now}
+	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
+	tasks := tasks{
+		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
+	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
@@ -105,11 +110,9 @@ func (s *Server) routes() {
 		g.POST("/clients", guard.user(back.addClient))
 		g.GET("/clients", guard.user(back.listClients))
 		g.GET("/clients/:id", guard.user(back.client))
-	}
-	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
-	tasks := tasks{
-		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
-		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
+		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers, envelope: back}
+		g.GET("/clients/:id/settings", guard.user(settings.get))
+		g.PUT("/clients/:id/settings", guard.user(settings.change))
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}

@@ -61,6 +61,7 @@ type Intake struct {
 	URL func(url string) error
 	// Extension finds an extension of the client.
 	Extension func(ExtensionID) (Extension, bool)
+	Settings  Settings // of the client
 
 	stored *Task // whose change this is: what it has already was judged then
 }
@@ -80,6 +81,9 @@ func (in Intake) kept(number string, ext ExtensionID) bool {
 // already; the task is worth nothing if there was one.
 func (in Intake) NewTask(d Draft, path string, faults *Faults) Task {
 	c := check{in: in, path: path, faults: faults}
+	if d.ExtensionID == 0 && in.Settings.DefaultExtensionID != nil {
+		d.ExtensionID = *in.Settings.DefaultExtensionID
+	}
 	t := Task{
 		ClientID: in.Client, QueueID: in.Queue, ExtensionID: d.ExtensionID, ExternalID: d.ExternalID,
 		Name: d.Name, Status: Scheduled, Variables: d.Variables,
@@ -260,9 +264,26 @@ func (c check) callerIDs(field string, given []string, ext Extension) {
 	}
 }
 
-// callerID allows the extension's own number alone.
+// callerID allows the extension's own number, and those of the client.
 func (c check) callerID(field, given string, ext Extension) {
-	if given != "" && ext.ID != 0 && given != ext.ANI && !c.in.kept(given, ext.ID) {
-		c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
+	if given == "" || ext.ID == 0 || given == ext.ANI || c.in.kept(given, ext.ID) || c.in.allowed(given) {
+		return
 	}
+	c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
+}
+
+// allowed reports whether the client may show a caller number, however it is
+// written.
+func (in Intake) allowed(number string) bool {
+	if slices.Contains(in.Settings.AllowedCallerIDs, number) {
+		return true
+	}
+	e164, err := in.Number(number)
+	if err != nil || e164 == "" || len(in.Settings.AllowedCallerIDs) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(in.Settings.AllowedCallerIDs, func(id string) bool {
+		same, err := in.Number(id)
+		return err == nil && same == e164
+	})
 }

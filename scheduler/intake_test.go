@@ -46,6 +46,39 @@ func list(n int, s string) []string {
 	return l
 }
 
+func TestClientSettings(t *testing.T) {
+	in := desk()
+	id := ExtensionID(7)
+	in.Settings = Settings{DefaultExtensionID: &id, AllowedCallerIDs: []string{"200", "+39055"}}
+	for claim, tc := range map[string]struct {
+		change func(*Draft)
+		want   string
+	}{
+		"the default extension calls":                   {func(d *Draft) { d.ExtensionID = 0 }, ""},
+		"a named one goes before it":                    {func(d *Draft) { d.ExtensionID = 8 }, "ExtensionID is blocked"},
+		"an allowed caller number is taken":             {func(d *Draft) { d.Params.SrcANI = "200" }, ""},
+		"however it is written":                         {func(d *Draft) { d.Params.DstANI = "039055" }, ""},
+		"the extension's own is taken beside it":        {func(d *Draft) { d.Params.SrcANI = "100" }, ""},
+		"another is not":                                {func(d *Draft) { d.Params.SrcANI = "201" }, "Params.SrcANI is not a caller number of extension 7"},
+		"what is no number is not":                      {func(d *Draft) { d.Params.SrcANI = "x" }, "Params.SrcANI is not a caller number of extension 7"},
+		"nor is another of those listed for an attempt": {func(d *Draft) { d.Params.AttemptSrcANI = []string{"200", "+1"} }, "AttemptSrcANI[1] is not a caller number of extension 7"},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			var faults Faults
+			d := draft()
+			tc.change(&d)
+			task := in.NewTask(d, "", &faults)
+			got := ""
+			if err := faults.Err(); err != nil {
+				got = err.Error()
+			}
+			if got != tc.want || tc.want == "" && task.ExtensionID != 7 {
+				t.Errorf("%q, want %q; extension %d", got, tc.want, task.ExtensionID)
+			}
+		})
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	var faults Faults
 	got := desk().NewTask(draft(), "", &faults)

@@ -32,8 +32,15 @@ CREATE TABLE clients (
     user_id     text        NOT NULL,
     name        text        NOT NULL CHECK (name <> ''),
     secret_hash text        NOT NULL,
+    default_region       text    NOT NULL DEFAULT '',
+    default_extension_id integer,
+    webhook_format       text    NOT NULL DEFAULT '' CHECK (webhook_format IN ('', 'form')),
+    max_concurrent_calls integer NOT NULL DEFAULT 0 CHECK (max_concurrent_calls >= 0), -- 0: no limit
+    requests_per_hour    integer NOT NULL DEFAULT 0 CHECK (requests_per_hour >= 0), -- 0: the default
+    allowed_caller_ids   text, -- NULL: none
     created_at  TIMESTAMP NOT NULL,
-    FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id)
+    FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id),
+    FOREIGN KEY (id, default_extension_id) REFERENCES extensions (client_id, id)
 );
 CREATE INDEX clients_account ON clients (account_id, id);
 
@@ -257,6 +264,7 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
+UPDATE clients SET default_extension_id = NULL;
 DROP TABLE delivery_tries;
 DROP TABLE deliveries;
 DROP TABLE dialogs;
