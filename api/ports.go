@@ -102,6 +102,8 @@ type QueueWriter interface {
 	// UpdateQueue lets change alter the settings of a queue under its lock; an
 	// error of change is returned and nothing is altered.
 	UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error)
+	// ResetBrake closes the brake of a queue and forgets what it counted.
+	ResetBrake(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) error
 	// DeleteQueue cancels what waits in a queue; while calls are up it is a
 	// Conflict unless forced.
 	DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error

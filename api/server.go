@@ -125,6 +125,7 @@ func (s *Server) routes() {
 		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
+		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(queues.resetBrake))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
 			g.POST(path, guard.client(tasks.add))

@@ -99,8 +99,14 @@ CREATE TABLE queues (
     interval_id      bigint,
     start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
     priority         integer          NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
+    asr_min_percent  double precision NOT NULL DEFAULT 0 CHECK (asr_min_percent = 0 OR asr_min_percent BETWEEN 1 AND 100), -- 0: no brake
+    asr_basis        text             NOT NULL DEFAULT 'ner',
+    asr_window       integer          NOT NULL DEFAULT 600, -- seconds
+    asr_min_attempts integer          NOT NULL DEFAULT 30,
+    asr_pause        integer          NOT NULL DEFAULT 300, -- seconds
     created_at       timestamptz NOT NULL,
     deleted_at       timestamptz,
+    CHECK (asr_min_percent = 0 OR asr_basis IN ('ner', 'asr') AND asr_window >= 60 AND asr_min_attempts >= 1 AND asr_pause >= 1),
     UNIQUE (client_id, id),
     FOREIGN KEY (client_id, interval_id) REFERENCES intervals (client_id, id)
 );
@@ -115,6 +121,7 @@ CREATE TABLE queue_runtime (
     hold_until  timestamptz,
     hold_detail text        NOT NULL DEFAULT '',
     wake_at     timestamptz,
+    brake       text        NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 ) WITH (fillfactor = 50);
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
