@@ -21,6 +21,7 @@ type Options struct {
 	CheckURL       func(url string) error // says why events can never be delivered to a URL
 	Now            func() time.Time       // time.Now if nil
 	Log            *slog.Logger           // slog.Default if nil
+	Sound          func(id string) bool   // whether there is an announcement of this id; nil: there is none
 	DefaultRegion  string                 // of national numbers (ISO 3166-1 alpha-2); "" takes none
 	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
 	Observer       Observer               // nil: nobody
@@ -101,7 +102,7 @@ func (s *Server) routes() {
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
 		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
-		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, sound: o.Sound, now: o.Now,
 	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}

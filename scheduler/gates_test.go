@@ -141,6 +141,7 @@ func TestAmend(t *testing.T) {
 		in.Extension = func(id ExtensionID) (Extension, bool) { return Extension{ID: id, Blocked: true, ANI: "333"}, true }
 		t1 := waiting
 		t1.Params.SrcANI, t1.Params.AttemptDstANI = "111", []string{"222"}
+		t1.Params.AnnounceSoundID = "hello" // there are no sounds any more
 		for claim, tc := range map[string]struct {
 			change func(*Draft)
 			faults int
@@ -148,6 +149,8 @@ func TestAmend(t *testing.T) {
 			"nothing":           {func(*Draft) {}, 0},
 			"a known number":    {func(d *Draft) { d.Params.DstANI = "222" }, 0},
 			"a new number":      {func(d *Draft) { d.Params.DstANI = "444" }, 1},
+			"a known sound":     {func(d *Draft) { d.Params.DstAnnounceSoundID = "hello" }, 0},
+			"a new sound":       {func(d *Draft) { d.Params.DstAnnounceSoundID = "wait" }, 1},
 			"another extension": {func(d *Draft) { d.ExtensionID = 2 }, 3}, // blocked, and both numbers are not its own
 		} {
 			var faults Faults

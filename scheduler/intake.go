@@ -45,7 +45,12 @@ type DraftParams struct {
 	CallDuration   *int // seconds
 	AttemptSrcANI  []string
 	AttemptDstANI  []string
-	Ignored        map[string]json.RawMessage // kept, and not acted on
+
+	AnnounceSoundID    string
+	DstAnnounceSoundID string
+	DstDTMF            string
+
+	Ignored map[string]json.RawMessage // kept, and not acted on
 }
 
 // Intake is what a draft is checked against.
@@ -62,6 +67,8 @@ type Intake struct {
 	// Extension finds an extension of the client.
 	Extension func(ExtensionID) (Extension, bool)
 	Settings  Settings // of the client
+	// Sound reports whether there is a sound of this id; nil: there is none.
+	Sound func(id string) bool
 
 	stored *Task // whose change this is: what it has already was judged then
 }
@@ -217,6 +224,7 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 	p := Params{
 		CallerIDName: d.CallerIDName, CallerIDNumber: d.CallerIDNumber, SrcANI: d.SrcANI, DstANI: d.DstANI,
 		AttemptSrcANI: d.AttemptSrcANI, AttemptDstANI: d.AttemptDstANI, Ignored: d.Ignored,
+		AnnounceSoundID: d.AnnounceSoundID, DstAnnounceSoundID: d.DstAnnounceSoundID, DstDTMF: d.DstDTMF,
 		WaitForPickup: c.count("Params.WaitForPickup", d.WaitForPickup, DefaultRing, 5, 120),
 		CallDuration:  c.count("Params.CallDuration", d.CallDuration, DefaultDuration, 1, 86400),
 	}
@@ -229,8 +237,31 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 	c.callerID("Params.DstANI", d.DstANI, ext)
 	c.callerIDs("AttemptSrcANI", d.AttemptSrcANI, ext)
 	c.callerIDs("AttemptDstANI", d.AttemptDstANI, ext)
+	c.sound("Params.AnnounceSoundID", d.AnnounceSoundID)
+	c.sound("Params.DstAnnounceSoundID", d.DstAnnounceSoundID)
+	c.dtmf("Params.DstDTMF", d.DstDTMF)
 	p.ExtendedA = c.extended(d.ExtendedA, t)
 	return p
+}
+
+// sound takes what is there, and what the task that is changed has already.
+func (c check) sound(field, id string) {
+	if id == "" || c.in.Sound != nil && c.in.Sound(id) {
+		return
+	}
+	if s := c.in.stored; s != nil && (id == s.Params.AnnounceSoundID || id == s.Params.DstAnnounceSoundID) {
+		return
+	}
+	c.fault(field, "is not the id of a sound")
+}
+
+func (c check) dtmf(field, digits string) {
+	if len(digits) > MaxDTMF {
+		c.fault(field, "must be at most %d digits and pauses", MaxDTMF)
+	}
+	if strings.Trim(digits, "0123456789*#ABCDwp") != "" {
+		c.fault(field, "must be digits (0-9, *, #, A-D) and pauses (w for half a second, p for two)")
+	}
 }
 
 // extended checks the numbers that ring together with A: distinct, and never B.

@@ -32,6 +32,7 @@ func desk() Intake {
 		Extension: func(id ExtensionID) (Extension, bool) {
 			return Extension{ID: id, ANI: "100", Blocked: id == 8}, id == 7 || id == 8
 		},
+		Sound: func(id string) bool { return id == "hello" || id == "wait" },
 	}
 }
 
@@ -178,9 +179,18 @@ func TestLimits(t *testing.T) {
 			func(d *Draft) { d.Params.AttemptSrcANI, d.Params.AttemptDstANI = list(51, "100"), list(51, "100") },
 			"AttemptSrcANI must be at most 50 numbers; AttemptDstANI must be at most 50 numbers",
 		},
-		"10 numbers beside A are taken": {func(d *Draft) { d.Params.ExtendedA = list(10, "103") }, ""},
-		"11 numbers beside A are not":   {func(d *Draft) { d.Params.ExtendedA = list(11, "103") }, "Params.ExtendedA must be at most 10 numbers"},
-		"each of them must be one":      {func(d *Draft) { d.Params.ExtendedA = []string{"103", "x", ""} }, "Params.ExtendedA[1] must be a number; Params.ExtendedA[2] is required"},
+		"sounds that are there are taken": {func(d *Draft) { d.Params.AnnounceSoundID, d.Params.DstAnnounceSoundID = "hello", "wait" }, ""},
+		"others are not": {
+			func(d *Draft) { d.Params.AnnounceSoundID, d.Params.DstAnnounceSoundID = "hullo", "../wait" },
+			"Params.AnnounceSoundID is not the id of a sound; Params.DstAnnounceSoundID is not the id of a sound",
+		},
+		"every digit is taken":                   {func(d *Draft) { d.Params.DstDTMF = "w0123456789p*#ABCD" }, ""},
+		"64 digits are taken":                    {func(d *Draft) { d.Params.DstDTMF = strings.Repeat("1", 64) }, ""},
+		"65 digits are not":                      {func(d *Draft) { d.Params.DstDTMF = strings.Repeat("1", 65) }, "Params.DstDTMF must be at most 64 digits and pauses"},
+		"what no telephone has a key for is not": {func(d *Draft) { d.Params.DstDTMF = "1,2" }, "Params.DstDTMF must be digits (0-9, *, #, A-D) and pauses (w for half a second, p for two)"},
+		"10 numbers beside A are taken":          {func(d *Draft) { d.Params.ExtendedA = list(10, "103") }, ""},
+		"11 numbers beside A are not":            {func(d *Draft) { d.Params.ExtendedA = list(11, "103") }, "Params.ExtendedA must be at most 10 numbers"},
+		"each of them must be one":               {func(d *Draft) { d.Params.ExtendedA = []string{"103", "x", ""} }, "Params.ExtendedA[1] must be a number; Params.ExtendedA[2] is required"},
 		"every fault is told at once": {
 			func(d *Draft) { *d = Draft{TryCount: n(0), Params: DraftParams{WaitForPickup: n(1)}} },
 			"ANumber is required; BNumber is required; TryCount must be between 1 and 50; ExtensionID is required; Params.WaitForPickup must be between 5 and 120",
@@ -220,6 +230,7 @@ func TestWhatIsTaken(t *testing.T) {
 		// A twice, B, one number in two spellings.
 		ExtendedA:     []string{"103", "+49301", "0049301", "102", "+49302", "0049302", "103", "104"},
 		AttemptSrcANI: []string{"100"}, AttemptDstANI: []string{"", "100"},
+		AnnounceSoundID: "hello", DstAnnounceSoundID: "wait", DstDTMF: "1w2",
 	}
 	var faults Faults
 	got := desk().NewTask(d, "", &faults)
@@ -236,6 +247,7 @@ func TestWhatIsTaken(t *testing.T) {
 			CallerIDName: "N", CallerIDNumber: "100", SrcANI: "100", DstANI: "100", WaitForPickup: 30, CallDuration: 7200,
 			ExtendedA:     []Number{{Given: "103"}, {Given: "+49302", E164: "+49302"}, {Given: "104"}},
 			AttemptSrcANI: []string{"100"}, AttemptDstANI: []string{"", "100"},
+			AnnounceSoundID: "hello", DstAnnounceSoundID: "wait", DstDTMF: "1w2",
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

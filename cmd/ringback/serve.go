@@ -112,7 +112,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Start()
 	options := api.Options{
 		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion,
-		TrustedProxies: cfg.TrustedProxies, Observer: observed, Simulated: simulated(cfg),
+		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
 		Ready: health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
 	}
 	if cfg.MetricsListen == "" {

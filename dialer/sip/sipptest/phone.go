@@ -109,6 +109,9 @@ func (p *Phone) Stop() {
 	}
 }
 
+// Said returns what the phone printed. Stop comes first.
+func (p *Phone) Said() string { return p.said.String() }
+
 // Heard returns the share of the power that the phone heard at a frequency in
 // the last second of its recording. Stop comes first.
 func (p *Phone) Heard(hertz float64) float64 {
