@@ -92,6 +92,9 @@ func (n *Node) Run(ctx context.Context) {
 
 // renew extends the lease; false once the node is fenced.
 func (n *Node) renew(ctx context.Context) bool {
+	// An answer that comes after the lease ran out is no use; the next may be.
+	ctx, cancel := context.WithTimeout(ctx, n.o.Length)
+	defer cancel()
 	if err := n.o.Clock.Measure(ctx, n.o.Time); err != nil && ctx.Err() == nil {
 		n.o.Log.Error("read the database's clock failed", "err", err)
 	}

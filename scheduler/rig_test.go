@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,8 +16,8 @@ import (
 	"ringback/store/storetest"
 )
 
-// rig is a node in virtual time on a real SQLite store, with a dialer of the
-// test's own.
+// rig is a node on a real store, with a dialer of the test's own: in virtual
+// time on SQLite, or in real time on PostgreSQL.
 type rig struct {
 	*testing.T
 	s     *store.Store
@@ -39,7 +40,14 @@ type rigOptions struct {
 	workers int
 	limit   int
 	results func(*store.Store) scheduler.Results
+	tasks   func(*store.Store) scheduler.Tasks
+	nodes   func(*store.Store) scheduler.Nodes
 	begin   time.Time // when the test begins; zero: when the bubble does
+	node    string    // its name; "": n1
+	store   *store.Store
+	stray   time.Duration // zero: ten seconds
+	lease   time.Duration // zero: leaseLength
+	beside  *rig          // the node whose queue it works, too
 }
 
 // observed keeps what the observer was told.
@@ -104,29 +112,35 @@ func inRig(t *testing.T, o rigOptions, test func(r *rig)) {
 		if !o.begin.IsZero() {
 			time.Sleep(time.Until(o.begin))
 		}
+		o.store = storetest.Open(t, storetest.SQLiteURL(t))
 		r := newRig(t, o)
-		ctx, stop := context.WithCancel(t.Context())
-		r.ctx = ctx
-		left, err := r.node.Join(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var loops, recording sync.WaitGroup
-		recording.Go(func() { r.rec.Run(context.WithoutCancel(ctx)) })
-		loops.Go(func() { r.node.Run(ctx) })
-		loops.Go(func() { r.disp.Run(ctx) })
-		loops.Go(func() { everySecond(ctx, r.disp.Tick) })
-		defer func() {
-			stop()
-			loops.Wait()
-			r.disp.Cut(scheduler.CutShutdown)
-			r.disp.Drain(context.Background())
-			r.rec.Close()
-			recording.Wait()
-		}()
-		r.disp.Lose(left)
+		defer r.run()()
 		test(r)
 	})
+}
+
+// run joins and starts the node; it returns what stops it.
+func (r *rig) run() (stop func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	r.ctx = ctx
+	left, err := r.node.Join(ctx)
+	if err != nil {
+		r.Fatal(err)
+	}
+	var loops, recording sync.WaitGroup
+	recording.Go(func() { r.rec.Run(context.WithoutCancel(ctx)) })
+	loops.Go(func() { r.node.Run(ctx) })
+	loops.Go(func() { r.disp.Run(ctx) })
+	loops.Go(func() { everySecond(ctx, r.disp.Tick) })
+	r.disp.Lose(left)
+	return func() {
+		cancel()
+		loops.Wait()
+		r.disp.Cut(scheduler.CutShutdown)
+		r.disp.Drain(context.Background())
+		r.rec.Close()
+		recording.Wait()
+	}
 }
 
 func everySecond(ctx context.Context, do func()) {
@@ -143,26 +157,37 @@ func everySecond(ctx context.Context, do func()) {
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
-	s := storetest.Open(t, storetest.SQLiteURL(t))
-	r := &rig{T: t, s: s, cl: storetest.Client(t, s), lease: scheduler.NewLease()}
-	r.ext, r.queue = storetest.Extension(t, s, r.cl), storetest.Queue(t, s, r.cl, o.limit)
-	if o.workers == 0 {
-		o.workers = 1000
+	s := o.store
+	r := &rig{T: t, s: s, lease: scheduler.NewLease()}
+	if o.beside != nil {
+		r.cl, r.ext, r.queue = o.beside.cl, o.beside.ext, o.beside.queue
+	} else {
+		r.cl = storetest.Client(t, s)
+		r.ext, r.queue = storetest.Extension(t, s, r.cl), storetest.Queue(t, s, r.cl, o.limit)
 	}
+	o.workers, o.node = cmp.Or(o.workers, 1000), cmp.Or(o.node, "n1")
+	o.stray, o.lease = cmp.Or(o.stray, 10*time.Second), cmp.Or(o.lease, leaseLength)
 	results := scheduler.Results(s)
 	if o.results != nil {
 		results = o.results(s)
+	}
+	tasks, nodes := scheduler.Tasks(s), scheduler.Nodes(s)
+	if o.tasks != nil {
+		tasks = o.tasks(s)
+	}
+	if o.nodes != nil {
+		nodes = o.nodes(s)
 	}
 	log := slog.New(slog.DiscardHandler)
 	r.rec = scheduler.NewRecorder(scheduler.RecorderOptions{
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: s, Recorder: r.rec, Dialer: dialer{o}, Lease: r.lease, Workers: o.workers,
-		Now: r.clock.Now, Stray: 10 * time.Second, Log: log, Observer: &r.seen,
+		Tasks: tasks, Recorder: r.rec, Dialer: dialer{o}, Lease: r.lease, Workers: o.workers,
+		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{
-		Name: "n1", Length: leaseLength, Nodes: s, Lease: r.lease, Clock: &r.clock, Time: s.Time, Lose: r.disp.Lose, Log: log,
+		Name: o.node, Length: o.lease, Nodes: nodes, Lease: r.lease, Clock: &r.clock, Time: s.Time, Lose: r.disp.Lose, Log: log,
 	})
 	s.OnTasks(r.disp.Wake)
 	s.OnTransition(r.seen.Wrote)

@@ -59,6 +59,8 @@ var updateTasks = statement{
 // owner is the node that writes what it executes; the zero Owner may only
 // write what nobody executes. ErrFenced: nothing was written, nor ever will be.
 func (s *Store) Apply(ctx context.Context, owner scheduler.Owner, trs []scheduler.Transition) ([]bool, error) {
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	var taken []bool
 	err := s.write(ctx, func(t *tx) error {
 		if err := t.fence(owner); err != nil {
@@ -100,7 +102,7 @@ func (t *tx) fence(owner scheduler.Owner) error {
 }
 
 // apply writes transitions of queues whose rows are locked, and moves the
-// queues' counts and brakes by what was taken.
+// queues' counts by what was taken.
 func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, error) {
 	if err := t.honourCancels(trs); err != nil {
 		return nil, err
@@ -121,8 +123,7 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		}
 		written = append(written, trs[i])
 		events = append(events, trs[i].Events...)
-		l := at[trs[i].Task.QueueID]
-		l.runtime = l.runtime.Moved(l.queue, trs[i])
+		at[trs[i].Task.QueueID].runtime.Running += trs[i].Slot
 	}
 	t.written = append(t.written, written...)
 	if err := t.writeAttempts(written); err != nil {

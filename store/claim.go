@@ -52,6 +52,8 @@ type decided struct {
 // Claim starts tasks that may start at now, at most room of them, as their
 // owner: one transaction in which admission decides with exact counts.
 func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time, room int) (scheduler.Claimed, error) {
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	var claimed scheduler.Claimed
 	err := s.write(ctx, func(t *tx) error {
 		claimed = scheduler.Claimed{}

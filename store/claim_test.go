@@ -208,30 +208,30 @@ func TestClaimLocksTheQueue(t *testing.T) {
 	}
 }
 
-// A take-over waits for a claim in flight and then has what it started.
+// A take-over waits for a claim that is about to commit, and then has what it
+// started.
 func TestTakeOverWaitsForAClaimInFlight(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	w := newWorld(t, storetest.Open(t, url), 5)
+	p := storetest.NewProxy(t, url)
+	w := newWorld(t, storetest.Open(t, p.URL()), 5)
 	w.addDue(2)
 	ctx := context.Background()
 	first, second := w.join("n1"), w.join("n2")
 	w.claim(first, 1) // so that there is something to take over
 
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	barrier, err := conn.Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := barrier.Exec(ctx, "LOCK TABLE attempts IN SHARE MODE"); err != nil {
-		t.Fatal(err)
-	}
+	failpoint, through := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(through) })
+	defer release()
+	p.Look(func(s storetest.Statement) storetest.Fate {
+		if s.IsCommit("INSERT INTO attempts") {
+			close(failpoint)
+			<-through
+		}
+		return storetest.Pass
+	})
 	claimed, taken := make(chan scheduler.Claimed, 1), make(chan []scheduler.Task, 1)
 	go func() { claimed <- w.claim(first, 1) }()
-	waitFor(t, url, 1)
+	<-failpoint
 	go func() {
 		left, err := w.s.TakeOver(ctx, second, w.now.Add(2*lease))
 		if err != nil {
@@ -239,10 +239,8 @@ func TestTakeOverWaitsForAClaimInFlight(t *testing.T) {
 		}
 		taken <- left
 	}()
-	waitFor(t, url, 2)
-	if err := barrier.Rollback(ctx); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, url, 1)
+	release()
 	if n := len((<-claimed).Started); n != 1 {
 		t.Fatalf("the claim in flight started %d", n)
 	}

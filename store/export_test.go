@@ -1,10 +1,6 @@
 package store
 
-import (
-	"time"
-
-	"ringback/scheduler"
-)
+import "ringback/scheduler"
 
 // Insert stores a row as it is: what no method of this release makes.
 func Insert(s *Store, row any) error { return s.db.Create(row).Error }
@@ -25,6 +21,3 @@ func TasksOf(s *Store, queue scheduler.QueueID) ([]scheduler.Task, error) {
 	err := s.db.Where("queue_id = ?", queue).Order("id").Find(&tasks).Error
 	return tasks, err
 }
-
-// SetClock gives the store another clock; nothing may be under way.
-func SetClock(s *Store, now func() time.Time) { s.now = now }

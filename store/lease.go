@@ -27,10 +27,9 @@ const (
 
 	renewLease = `UPDATE nodes SET expires_at = $3 WHERE id = $1 AND epoch = $2`
 
-	// A node without executed tasks and answered legs leaves nothing to be taken over.
+	// A node without executed tasks leaves nothing to be taken over.
 	lapsedNodes = `SELECT id FROM nodes n WHERE expires_at <= $1 AND id <> $2
-		AND (EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed')
-			OR EXISTS (SELECT 1 FROM dialogs WHERE node = n.id)) ORDER BY id`
+		AND EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed') ORDER BY id`
 
 	raiseEpoch = `UPDATE nodes SET epoch = epoch + 1 WHERE id = $1 AND expires_at <= $2`
 
@@ -52,6 +51,8 @@ func (s *Store) Time(ctx context.Context) (time.Time, error) {
 	if s.postgres == nil {
 		return s.now(), nil
 	}
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	var at time.Time
 	err := s.postgres.pool.QueryRow(ctx, postgresClock).Scan(&at)
 	return at, err
@@ -61,6 +62,8 @@ func (s *Store) Time(ctx context.Context) (time.Time, error) {
 // the tasks that its former epochs left executed: they are its own now, to be
 // lost. While another process holds the name, held is true and nothing changes.
 func (s *Store) Join(ctx context.Context, node string, now time.Time, lease time.Duration) (owner scheduler.Owner, left []scheduler.Task, held bool, err error) {
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	query, args := joinNodeSQLite, []any{node, now.Add(lease).UTC()}
 	if s.postgres != nil {
 		query, args = joinNode, append(args, now.UTC())
@@ -79,9 +82,7 @@ func (s *Store) Join(ctx context.Context, node string, now time.Time, lease time
 		}
 		owner = scheduler.Owner{Node: node, Epoch: epochs[0]}
 		if t.postgres == nil {
-			if _, err = t.pool.ExecContext(ctx, ownExecutedSQLite, node, owner.Epoch); err == nil {
-				_, err = t.pool.ExecContext(ctx, ownLegsSQLite, node)
-			}
+			_, err = t.pool.ExecContext(ctx, ownExecutedSQLite, node, owner.Epoch)
 		} else {
 			_, err = t.pool.ExecContext(ctx, ownExecuted, node, node, owner.Epoch)
 		}
@@ -114,6 +115,8 @@ func (s *Store) Renew(ctx context.Context, owner scheduler.Owner, until time.Tim
 		t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
 		return t.fence(owner)
 	}
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	return s.write(ctx, func(t *tx) error {
 		res, err := t.pool.ExecContext(ctx, renewLease, owner.Node, owner.Epoch, until.UTC())
 		if err != nil {
@@ -128,9 +131,10 @@ func (s *Store) Renew(ctx context.Context, owner scheduler.Owner, until time.Tim
 }
 
 // TakeOver raises the epoch of every node whose lease ran out by now and makes
-// its executed tasks and answered legs the owner's. It returns the tasks, to be
-// lost; LeftLegs knows the legs.
+// its executed tasks the owner's. It returns them, to be lost.
 func (s *Store) TakeOver(ctx context.Context, owner scheduler.Owner, now time.Time) ([]scheduler.Task, error) {
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	var taken []scheduler.Task
 	err := s.write(ctx, func(t *tx) error {
 		taken = nil
@@ -171,9 +175,6 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 	if _, err := t.pool.ExecContext(t.ctx, ownExecuted, node, owner.Node, owner.Epoch); err != nil {
 		return nil, err
 	}
-	if _, err := t.pool.ExecContext(t.ctx, ownLegs, node, owner.Node); err != nil {
-		return nil, err
-	}
 	for i := range left {
 		left[i].Node, left[i].Epoch = owner.Node, owner.Epoch
 	}
@@ -184,6 +185,8 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 // that are to be cancelled, and those whose call is not among the calls under
 // way.
 func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []scheduler.CallID) ([]scheduler.Odd, error) {
+	ctx, cancel := s.within(ctx, workerPatience)
+	defer cancel()
 	ids := make([]string, len(underWay))
 	for i, id := range underWay {
 		ids[i] = string(id)

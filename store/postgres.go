@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -46,6 +47,11 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 		params["application_name"] = "ringback"
 	}
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	// A server that is gone without a word is noticed while nothing is asked of it.
+	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
+	}}).DialContext
+	cfg.PingTimeout = 2 * time.Second // of an idle connection that is about to be used
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return err
@@ -91,10 +97,32 @@ func (s *Store) Listen(ctx context.Context, wake func()) (err error) {
 	}
 	for {
 		wake()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+		if err := notified(ctx, conn); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
+			return err
+		}
+	}
+}
+
+// listenFor is how long a connection may be silent before it is tried.
+const listenFor = time.Minute
+
+// notified waits for a notification, and sees to it that the connection lives.
+func notified(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, listenFor)
+		_, err := conn.WaitForNotification(waiting)
+		silent := waiting.Err() != nil
+		cancel()
+		if !silent || ctx.Err() != nil {
+			return err
+		}
+		trying, cancel := context.WithTimeout(ctx, StatementTimeout)
+		err = conn.Ping(trying)
+		cancel()
+		if err != nil {
 			return err
 		}
 	}

@@ -31,6 +31,13 @@ type Options struct {
 // the shortest lease in use would be less only below three seconds.
 const StatementTimeout = 5 * time.Second
 
+// How long a whole transaction may take on PostgreSQL, however silent the
+// network is: one of a worker, whose statements are short, and any other.
+const (
+	workerPatience = 2 * StatementTimeout
+	writePatience  = 12 * StatementTimeout
+)
+
 // Store is an open database. Its methods may be called from many goroutines.
 type Store struct {
 	db       *gorm.DB  // writes, and reads within them
@@ -120,6 +127,8 @@ type tx struct {
 // write runs do in one transaction: READ COMMITTED on PostgreSQL, the only
 // writer on SQLite.
 func (s *Store) write(ctx context.Context, do func(*tx) error) error {
+	ctx, cancel := s.within(ctx, writePatience)
+	defer cancel()
 	t := &tx{Store: s, ctx: ctx}
 	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		t.db, t.pool = db, db.Statement.ConnPool
@@ -143,6 +152,15 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 		}
 	}
 	return nil
+}
+
+// within bounds what is asked of a server: a network that goes silent ends no
+// connection. SQLite needs no bound.
+func (s *Store) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if s.postgres == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 func call(hook *atomic.Pointer[func()]) {
