@@ -19,7 +19,8 @@ const keyUser = "user"
 // caller is whom a request acts for, and in the callback API for which client.
 type caller struct {
 	scheduler.Principal
-	client scheduler.ClientID
+	client   scheduler.ClientID
+	settings scheduler.Settings // of the client
 }
 
 // byClient reports whether the request came with a client's token.
@@ -56,7 +57,7 @@ func (g guard) client(handle func(echo.Context, caller) error) echo.HandlerFunc 
 		if err != nil {
 			return err
 		}
-		return handle(c, caller{Principal: who, client: client})
+		return handle(c, caller{Principal: who, client: client.ID, settings: client.Settings})
 	}
 }
 
@@ -87,11 +88,11 @@ var errNoClient = &scheduler.Error{Kind: scheduler.NotFound, Status: "client_not
 // reach returns the client of the path. A client's token reaches itself, a
 // user's the clients of its account and of those below it; "@me" is the
 // client itself, or the only one of the user's account.
-func (g guard) reach(c echo.Context, who scheduler.Principal) (scheduler.ClientID, error) {
+func (g guard) reach(c echo.Context, who scheduler.Principal) (scheduler.Client, error) {
 	given := c.Param("client_id")
 	if given == "@me" {
 		if who.Client != nil {
-			return who.Client.ID, nil
+			return *who.Client, nil
 		}
 		return g.only(c, who.Account.ID)
 	}
@@ -99,28 +100,28 @@ func (g guard) reach(c echo.Context, who scheduler.Principal) (scheduler.ClientI
 	id := scheduler.ClientID(guid)
 	switch {
 	case !ok, who.Client != nil && who.Client.ID != id:
-		return "", errNoClient
+		return scheduler.Client{}, errNoClient
 	case who.Client != nil:
-		return id, nil
+		return *who.Client, nil
 	}
-	_, err := g.clients.ClientOf(c.Request().Context(), who.Account.ID, id)
+	client, err := g.clients.ClientOf(c.Request().Context(), who.Account.ID, id)
 	if scheduler.KindOf(err) == scheduler.NotFound {
-		return "", errNoClient
+		return scheduler.Client{}, errNoClient
 	}
-	return id, err
+	return client, err
 }
 
 // only returns the only client of an account itself.
-func (g guard) only(c echo.Context, account scheduler.AccountID) (scheduler.ClientID, error) {
+func (g guard) only(c echo.Context, account scheduler.AccountID) (scheduler.Client, error) {
 	own, err := ownClients(c.Request().Context(), g.clients, account)
 	if err != nil {
-		return "", err
+		return scheduler.Client{}, err
 	}
 	if len(own) != 1 {
-		return "", &scheduler.Error{Kind: scheduler.NotFound, Status: errNoClient.Status,
+		return scheduler.Client{}, &scheduler.Error{Kind: scheduler.NotFound, Status: errNoClient.Status,
 			Message: "the account has no client or several: name one instead of @me"}
 	}
-	return own[0].ID, nil
+	return own[0], nil
 }
 
 // ownClients returns the clients of an account itself, without those of the

@@ -70,7 +70,7 @@ func (s extensions) read(c echo.Context, me caller, is scheduler.Extension) (ext
 		}
 	}
 	if r.ani != nil && *r.ani != "" && !d.faulty("ANI") {
-		if _, err := s.numbers.parse(*r.ani); err != nil {
+		if _, err := s.numbers.in(me.settings.DefaultRegion).parse(*r.ani); err != nil {
 			d.faults.Add("ANI", "%s", err)
 		}
 	}

@@ -47,6 +47,15 @@ type plan struct {
 	pattern *regexp.Regexp // national prefix, if it is not
 }
 
+// in returns the numbers as they are read for a client whose own region is
+// given; "" leaves that of the system.
+func (n *numbers) in(region string) *numbers {
+	if region == "" || region == n.region {
+		return n
+	}
+	return &numbers{region: region, plans: n.plans}
+}
+
 // newNumbers reads the plans of all calling codes from the library.
 func newNumbers(region string) *numbers {
 	n := &numbers{region: region, plans: map[string]plan{}}

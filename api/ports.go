@@ -15,6 +15,7 @@ type Store interface {
 	Identities
 	Tokens
 	Clients
+	SettingsWriter
 	Keys
 	QueueReader
 	QueueStates
@@ -59,6 +60,14 @@ type Clients interface {
 	AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error
 }
 
+// SettingsWriter changes what clients may do.
+type SettingsWriter interface {
+	// UpdateSettings lets change alter the settings of a client of an account or
+	// of one below it, under its lock; an error of change is returned and
+	// nothing is altered.
+	UpdateSettings(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID, change func(*scheduler.Settings) error) (scheduler.Settings, error)
+}
+
 // Keys keeps the secrets that sign a client's events.
 type Keys interface {
 	// Secrets returns the live ones, newest first.
@@ -93,6 +102,8 @@ type QueueWriter interface {
 	// UpdateQueue lets change alter the settings of a queue under its lock; an
 	// error of change is returned and nothing is altered.
 	UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error)
+	// ResetBrake closes the brake of a queue and forgets what it counted.
+	ResetBrake(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) error
 	// DeleteQueue cancels what waits in a queue; while calls are up it is a
 	// Conflict unless forced.
 	DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error

@@ -32,6 +32,7 @@ type queueRequest struct {
 	interval      *scheduler.IntervalID
 	rate          *float64 // 0: none
 	priority      *int
+	brake         brakeRequest
 }
 
 // queueShape is a queue in requests.
@@ -42,12 +43,18 @@ var queueShape = newShape(
 	member[queueRequest]{"concurrent_task_limit", "Limit", func(d *decoder, r *queueRequest) { r.readLimit(d) }},
 	member[queueRequest]{"interval_id", "IntervalID", func(d *decoder, r *queueRequest) { r.readInterval(d) }},
 	member[queueRequest]{"start_rate", "StartRate", func(d *decoder, r *queueRequest) { r.readRate(d) }},
-	member[queueRequest]{"asr_min_percent", "ASRMinPercent", func(d *decoder, _ *queueRequest) { d.notYet("null") }},
-	member[queueRequest]{"asr_basis", "ASRBasis", func(d *decoder, _ *queueRequest) { d.notYet(`"ner"`) }},
-	member[queueRequest]{"asr_window_s", "ASRWindow", func(d *decoder, _ *queueRequest) { d.notYet("600") }},
-	member[queueRequest]{"asr_min_attempts", "ASRMinAttempts", func(d *decoder, _ *queueRequest) { d.notYet("30") }},
-	member[queueRequest]{"asr_pause_s", "ASRPause", func(d *decoder, _ *queueRequest) { d.notYet("300") }},
-	member[queueRequest]{"priority", "Priority", func(d *decoder, r *queueRequest) { r.readPriority(d) }},
+	member[queueRequest]{"asr_min_percent", "ASRMinPercent", func(d *decoder, r *queueRequest) { r.brake.readPercent(d) }},
+	member[queueRequest]{"asr_basis", "ASRBasis", func(d *decoder, r *queueRequest) { r.brake.readBasis(d) }},
+	member[queueRequest]{"asr_window_s", "ASRWindow", func(d *decoder, r *queueRequest) {
+		d.between(&r.brake.window, scheduler.MinBrakeWindow, scheduler.MaxBrakeWindow)
+	}},
+	member[queueRequest]{"asr_min_attempts", "ASRMinAttempts", func(d *decoder, r *queueRequest) {
+		d.between(&r.brake.attempts, 1, scheduler.MaxBrakeAttempts)
+	}},
+	member[queueRequest]{"asr_pause_s", "ASRPause", func(d *decoder, r *queueRequest) {
+		d.between(&r.brake.pause, 1, scheduler.MaxBrakePause)
+	}},
+	member[queueRequest]{"priority", "Priority", func(d *decoder, r *queueRequest) { d.between(&r.priority, 0, scheduler.MaxPriority) }},
 	member[queueRequest]{"before_wait_ms", "BeforeWait", func(d *decoder, _ *queueRequest) { d.notYet("0") }},
 	member[queueRequest]{name: "id"},
 	member[queueRequest]{name: "create_date_utc"},
@@ -86,13 +93,16 @@ func (r *queueRequest) readInterval(d *decoder) {
 
 // readRate reads starts a second; null is no limit.
 func (r *queueRequest) readRate(d *decoder) {
-	r.rate = new(float64)
-	if d.kind() == kindNull {
-		d.skip()
-		return
-	}
+	r.rate = new(d.float(scheduler.MinStartRate, scheduler.MaxStartRate))
+}
+
+// float reads a number between low and high; null is 0.
+func (d *decoder) float(low, high float64) float64 {
 	text := ""
 	switch d.kind() {
+	case kindNull:
+		d.skip()
+		return 0
 	case kindNumber:
 		text = d.number()
 	case kindString:
@@ -100,18 +110,18 @@ func (r *queueRequest) readRate(d *decoder) {
 	default:
 		d.skip()
 	}
-	rate, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(rate >= scheduler.MinStartRate && rate <= scheduler.MaxStartRate) {
-		d.fault(fmt.Sprintf("must be a number between %g and %d, or null", scheduler.MinStartRate, scheduler.MaxStartRate))
-		return
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= low && n <= high) {
+		d.fault(fmt.Sprintf("must be a number between %g and %g, or null", low, high))
+		return 0
 	}
-	*r.rate = rate
+	return n
 }
 
-// readPriority reads a priority; null leaves it out.
-func (r *queueRequest) readPriority(d *decoder) {
-	if d.count(&r.priority); r.priority != nil && (*r.priority < 0 || *r.priority > scheduler.MaxPriority) {
-		d.fault(fmt.Sprintf("must be between 0 and %d", scheduler.MaxPriority))
+// between reads an integer between low and high; null leaves it out.
+func (d *decoder) between(into **int, low, high int) {
+	if d.count(into); *into != nil && (**into < low || **into > high) {
+		d.fault(fmt.Sprintf("must be between %d and %d", low, high))
 	}
 }
 
@@ -198,6 +208,7 @@ func (r queueRequest) apply(q *scheduler.Queue) {
 	if r.priority != nil {
 		q.Priority = *r.priority
 	}
+	r.brake.apply(&q.Brake)
 }
 
 // queueAnswer is a queue as it is told. Settings that this release does not
@@ -211,7 +222,7 @@ type queueAnswer struct {
 	IntervalID     *scheduler.IntervalID    `json:"interval_id"`
 	StartRate      *float64                 `json:"start_rate"`
 	ASRMinPercent  *float64                 `json:"asr_min_percent"`
-	ASRBasis       string                   `json:"asr_basis"`
+	ASRBasis       scheduler.Basis          `json:"asr_basis"`
 	ASRWindow      int                      `json:"asr_window_s"`
 	ASRMinAttempts int                      `json:"asr_min_attempts"`
 	ASRPause       int                      `json:"asr_pause_s"`
@@ -239,7 +250,7 @@ func tellHold(h scheduler.Hold) *holdAnswer {
 func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswer {
 	a := queueAnswer{
 		ID: q.ID, Name: q.Name, Comment: q.Comment, Status: "off",
-		ASRBasis: "ner", ASRWindow: 600, ASRMinAttempts: 30, ASRPause: 300, Priority: q.Priority,
+		ASRBasis: q.Brake.Basis, ASRWindow: q.Brake.Window, ASRMinAttempts: q.Brake.MinAttempts, ASRPause: q.Brake.Pause, Priority: q.Priority,
 		CreateDate: date(q.CreatedAt), Hold: tellHold(r.Holds(q, now)),
 	}
 	if q.On {
@@ -251,6 +262,9 @@ func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswe
 	if q.StartRate > 0 {
 		a.StartRate = &q.StartRate
 	}
+	if q.Brake.MinPercent > 0 {
+		a.ASRMinPercent = &q.Brake.MinPercent
+	}
 	a.IntervalID = q.IntervalID
 	return a
 }
@@ -261,7 +275,7 @@ func (s queues) add(c echo.Context, me caller) error {
 		return err
 	}
 	now := s.now()
-	q := scheduler.Queue{ClientID: me.client, Priority: scheduler.DefaultPriority, CreatedAt: now}
+	q := scheduler.Queue{ClientID: me.client, Priority: scheduler.DefaultPriority, Brake: scheduler.DefaultBrake, CreatedAt: now}
 	r.apply(&q)
 	if q, err = s.writer.AddQueue(c.Request().Context(), q); err != nil {
 		return err

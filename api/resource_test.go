@@ -79,6 +79,12 @@ func TestQueue(t *testing.T) {
 			"a start rate beyond":      {`{"name":"q","start_rate":101}`, "start_rate"},
 			"a start rate of NaN":      {`{"name":"q","start_rate":"NaN"}`, "start_rate"},
 			"a start rate in words":    {`{"name":"q","start_rate":true}`, "start_rate"},
+			"a ratio below":            {`{"name":"q","asr_min_percent":0.5}`, "asr_min_percent"},
+			"a ratio beyond":           {`{"name":"q","asr_min_percent":101}`, "asr_min_percent"},
+			"a ratio in words":         {`{"name":"q","asr_min_percent":"most"}`, "asr_min_percent"},
+			"an unknown ratio":         {`{"name":"q","asr_basis":"abr"}`, "asr_basis"},
+			"a brake beyond":           {`{"name":"q","asr_window_s":86401,"asr_min_attempts":10001,"asr_pause_s":1801}`, "asr_window_s asr_min_attempts asr_pause_s"},
+			"a brake below":            {`{"name":"q","asr_window_s":59,"asr_min_attempts":0,"asr_pause_s":0}`, "asr_window_s asr_min_attempts asr_pause_s"},
 			"an unknown interval":      {`{"name":"q","interval_id":99}`, "interval_id"},
 			"another status":           {`{"name":"q","status":"paused"}`, "status"},
 			"all at once":              {`{"name":7,"status":1,"comment":[],"odd":1}`, "name status comment odd"},
@@ -103,8 +109,7 @@ func TestQueue(t *testing.T) {
 			}
 		})
 		for _, setting := range []string{
-			`"asr_min_percent":60`, `"asr_basis":"asr"`, `"asr_window_s":60`, `"asr_min_attempts":1`,
-			`"asr_pause_s":1`, `"before_wait_ms":100`,
+			`"before_wait_ms":100`,
 		} {
 			name := strings.Split(setting, `"`)[1]
 			t.Run(name+" is not obeyed yet", func(t *testing.T) {

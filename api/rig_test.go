@@ -62,7 +62,7 @@ func newRig(t *testing.T, s *store.Store) *rig {
 	}
 	r := &rig{t: t, store: s, log: &bytes.Buffer{}}
 	r.server = New(Options{
-		Store: s, CheckURL: webhooks.Guard{}.CheckURL, DefaultRegion: "GB", Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Store: s, CheckURL: webhooks.Guard{}.CheckURL, DefaultRegion: "GB", Sound: func(id string) bool { return id == "hello" }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	})
 	user := storetest.UserID
 	r.user = r.token(scheduler.Token{UserID: &user})
@@ -143,8 +143,7 @@ func (r *rig) do(method, path, token, body string) reply {
 
 func (r *rig) send(req *http.Request) reply {
 	r.t.Helper()
-	w := httptest.NewRecorder()
-	r.server.ServeHTTP(w, req)
+	w := recorded(r.t, r.server, req)
 	return reply{t: r.t, code: w.Code, header: w.Header(), body: w.Body.String()}
 }
 

@@ -21,6 +21,7 @@ type Options struct {
 	CheckURL       func(url string) error // says why events can never be delivered to a URL
 	Now            func() time.Time       // time.Now if nil
 	Log            *slog.Logger           // slog.Default if nil
+	Sound          func(id string) bool   // whether there is an announcement of this id; nil: there is none
 	DefaultRegion  string                 // of national numbers (ISO 3166-1 alpha-2); "" takes none
 	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
 	Observer       Observer               // nil: nobody
@@ -98,6 +99,11 @@ func (s *Server) routes() {
 	e.POST("/Token", tokens.issue)
 
 	guard := guard{tokens: o.Store, clients: o.Store, now: o.Now}
+	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
+	tasks := tasks{
+		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, sound: o.Sound, now: o.Now,
+	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
@@ -105,11 +111,9 @@ func (s *Server) routes() {
 		g.POST("/clients", guard.user(back.addClient))
 		g.GET("/clients", guard.user(back.listClients))
 		g.GET("/clients/:id", guard.user(back.client))
-	}
-	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
-	tasks := tasks{
-		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
-		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, now: o.Now,
+		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers, envelope: back}
+		g.GET("/clients/:id/settings", guard.user(settings.get))
+		g.PUT("/clients/:id/settings", guard.user(settings.change))
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
@@ -122,6 +126,7 @@ func (s *Server) routes() {
 		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
+		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(queues.resetBrake))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
 			g.POST(path, guard.client(tasks.add))

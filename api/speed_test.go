@@ -31,7 +31,7 @@ func thousand(extension scheduler.ExtensionID) string {
 
 // known checks tasks of client c, whose extension 1 is known.
 func (s tasks) known(ctx context.Context) *intake {
-	in := s.intake(ctx, "c", 1, date2026)
+	in := s.intake(ctx, caller{client: "c"}, 1, date2026)
 	in.known[1] = scheduler.Extension{ID: 1, ANI: "+390612345678"}
 	return in
 }

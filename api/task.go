@@ -22,6 +22,7 @@ type tasks struct {
 	extensions ExtensionReader
 	numbers    *numbers
 	checkURL   func(string) error
+	sound      func(id string) bool
 	now        func() time.Time
 }
 
@@ -40,10 +41,10 @@ type intake struct {
 	err   error // why extensions cannot be read
 }
 
-func (s tasks) intake(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, now time.Time) *intake {
+func (s tasks) intake(ctx context.Context, me caller, queue scheduler.QueueID, now time.Time) *intake {
 	in := &intake{known: map[scheduler.ExtensionID]scheduler.Extension{}, urls: map[string]error{}}
 	in.Intake = scheduler.Intake{
-		Client: client, Queue: queue, Now: now, Number: s.numbers.parse,
+		Client: me.client, Queue: queue, Now: now, Settings: me.settings, Number: s.numbers.in(me.settings.DefaultRegion).parse, Sound: s.sound,
 		URL: func(url string) error {
 			err, known := in.urls[url]
 			if !known {
@@ -56,7 +57,7 @@ func (s tasks) intake(ctx context.Context, client scheduler.ClientID, queue sche
 			ext, known := in.known[id]
 			if !known && in.err == nil {
 				var err error
-				if ext, err = s.extensions.Extension(ctx, client, id); err != nil && !isNotFound(err) {
+				if ext, err = s.extensions.Extension(ctx, me.client, id); err != nil && !isNotFound(err) {
 					in.err = err
 				}
 				in.known[id] = ext
@@ -90,7 +91,7 @@ func (s tasks) add(c echo.Context, me caller) error {
 		return later
 	}
 	ctx, now := c.Request().Context(), s.now()
-	in := s.intake(ctx, me.client, queue.ID, now)
+	in := s.intake(ctx, me, queue.ID, now)
 	made, err := readTasks(c, in)
 	if err != nil {
 		return err
@@ -221,7 +222,7 @@ func (s tasks) change(c echo.Context, me caller) error {
 		return err
 	}
 	ctx, now, text := c.Request().Context(), s.now(), d.reader
-	in := s.intake(ctx, me.client, queue.ID, now)
+	in := s.intake(ctx, me, queue.ID, now)
 	r := taskRequest{Draft: is.Draft(), now: now}
 	taskShape.read(d, &r)
 	in.Amend(is, r.Draft, &d.faults) // reads the extension, too

@@ -12,7 +12,8 @@ const documented = `{"tasks": [
 	{"name": "first", "a_number": "+390612345678", "b_number": "+442079460958", "extension_id": %[1]d, "try_count": 3,
 	 "try_again_pause": "90", "url_before": "https://example.com/before", "url_before_again": "https://example.com/again",
 	 "url_success": "https://example.com/success", "url_after": "https://example.com/after?x=1&y=2", "start_time_utc": "2035-01-02 03: 04: 05",
-	 "callback_params": {"caller_id_name": "Shop", "caller_id_number": "+390612345678", "extended_a_numbers": ["+393331234567", "101"]}},
+	 "callback_params": {"caller_id_name": "Shop", "caller_id_number": "+390612345678", "extended_a_numbers": ["+393331234567", "101"],
+	 "announce_sound_id": "hello", "dst_announce_sound_id": "hello", "dst_dtmf": "12w3"}},
 	{"a_number": "020 7946 0958", "b_number": "101", "extension_id": "%[1]d", "try_again_pause": 30, "start_time_utc": "3600"},
 	{"a_number": "101", "b_number": "102", "extension_id": %[1]d, "start_time_utc": 7200}
 ]}`
@@ -41,7 +42,8 @@ func TestDocumentedBatch(t *testing.T) {
 		}
 		params := first["callback_params"].(map[string]any)
 		if params["caller_id_name"] != "Shop" || params["caller_id_number"] != "+390612345678" ||
-			fmt.Sprint(params["extended_a_numbers"]) != "[+393331234567 101]" || params["wait_for_pickup"] != 30.0 || params["call_duration"] != 7200.0 {
+			fmt.Sprint(params["extended_a_numbers"]) != "[+393331234567 101]" || params["wait_for_pickup"] != 30.0 || params["call_duration"] != 7200.0 ||
+			params["announce_sound_id"] != "hello" || params["dst_announce_sound_id"] != "hello" || params["dst_dtmf"] != "12w3" {
 			t.Errorf("callback_params are %v", params)
 		}
 		second := made[1]

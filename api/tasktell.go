@@ -44,8 +44,7 @@ type taskAnswer struct {
 	UpdateDate     string                `json:"update_date_utc"`
 }
 
-// paramsAnswer is the callback parameters of a task as they are told. Those
-// that this release does not obey are told unset.
+// paramsAnswer is the callback parameters of a task as they are told.
 type paramsAnswer struct {
 	CallerIDName       string   `json:"caller_id_name"`
 	CallerIDNumber     string   `json:"caller_id_number"`
@@ -100,6 +99,7 @@ func tellParams(p scheduler.Params) any {
 	a := paramsAnswer{
 		CallerIDName: p.CallerIDName, CallerIDNumber: p.CallerIDNumber, SrcANI: p.SrcANI, DstANI: p.DstANI,
 		WaitForPickup: p.WaitForPickup, CallDuration: p.CallDuration,
+		AnnounceSoundID: p.AnnounceSoundID, DstAnnounceSoundID: p.DstAnnounceSoundID, DstDTMF: p.DstDTMF,
 		ExtendedA: make([]string, 0, len(p.ExtendedA)),
 	}
 	for _, n := range p.ExtendedA {

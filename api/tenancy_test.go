@@ -102,9 +102,9 @@ type world struct {
 
 func newWorld(r *rig) world {
 	w := world{r: r}
-	queue := r.queue(r.a, `{"name":"q","status":"on"}`)
+	queue := r.queue(r.a, `{"name":"q","status":"on","asr_min_percent":100,"asr_basis":"asr","asr_min_attempts":1}`)
 	w.queue = queue[strings.LastIndex(queue, "/")+1:]
-	w.call = r.callOnce(queue)
+	w.call = r.callOnce(queue) // which opens the brake
 	task := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"start_time_utc":3600`)).want(201).objects()[0]
 	w.task = jsonNumber(task["id"].(float64))
 	w.ext = r.do("POST", r.a.path("/extension/"), r.a.token, `{"name":"e"}`).want(201).id()
@@ -121,7 +121,7 @@ func (w world) body(route *echo.Route) string {
 	switch {
 	case route.Method == http.MethodPost && strings.Contains(route.Path, ":scheduler_id/task"):
 		return oneTask(w.r.a, `"start_time_utc":3600`)
-	case route.Method == http.MethodPost && strings.Contains(route.Path, "secrets"), route.Method == http.MethodGet, route.Method == http.MethodDelete:
+	case route.Method == http.MethodPost && strings.Contains(route.Path, "secrets"), strings.HasSuffix(route.Path, "/asr_reset"), route.Method == http.MethodGet, route.Method == http.MethodDelete:
 		return ""
 	case route.Method == http.MethodPost && strings.HasSuffix(route.Path, "/interval"):
 		return alwaysOpen

@@ -40,6 +40,17 @@ func ariEndpoint(s string) error {
 	return nil
 }
 
+var soundsPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+// soundsDir takes a directory that can stand in a media URI of Asterisk.
+func soundsDir(to *string, s string) error {
+	if s = strings.TrimSuffix(s, "/"); !soundsPath.MatchString(s) {
+		return errors.New("must be an absolute directory of letters, digits, dots, dashes and underscores, as Asterisk sees it")
+	}
+	*to = s
+	return nil
+}
+
 // secretFile returns the content of a file without its last line break.
 func secretFile(path string) (string, error) {
 	content, err := os.ReadFile(path)

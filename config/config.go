@@ -29,6 +29,7 @@ type Config struct {
 	Grace          time.Duration
 	Dialer         string // "trunks", "sim" or, without trunks, ""
 	Sim            Sim
+	SoundsDir      string         // of announcements; "": none
 	DefaultRegion  string         // ISO 3166-1 alpha-2; "": none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	WebhookAllowed []netip.Prefix // inward networks that events may go to

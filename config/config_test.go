@@ -94,6 +94,7 @@ func TestValues(t *testing.T) {
 		"a seed of 64 bits":              {"SIM_SEED", "18446744073709551615", check(func(c config.Config) any { return c.Sim.Seed }, "18446744073709551615")},
 		"a level":                        {"LOG_LEVEL", "warn", check(func(c config.Config) any { return c.LogLevel }, "WARN")},
 		"an empty value is no value":     {"LEASE", "", check(lease, "15s")},
+		"a directory of sounds":          {"SOUNDS_DIR", "/srv/sounds", check(func(c config.Config) any { return c.SoundsDir }, "/srv/sounds")},
 		"migrations can be switched off": {"MIGRATE", "off", check(func(c config.Config) any { return c.Migrate }, "false")},
 	}
 	for claim, test := range tests {
@@ -228,7 +229,7 @@ func TestServes(t *testing.T) {
 		"a user without a password":       {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_ADMIN_USERNAME": "root"}, []string{"RINGBACK_ADMIN_USERNAME"}},
 		"a password without a user":       {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_ADMIN_PASSWORD": "hunter2hunter2"}, []string{"RINGBACK_ADMIN_USERNAME"}},
 		"names that Kubernetes makes":     {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_PORT": "tcp://10.0.0.1:8080"}, nil},
-		"a documented setting not obeyed": {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_SOUNDS_DIR": "/s"}, []string{"RINGBACK_SOUNDS_DIR"}},
+		"a documented setting not obeyed": {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_SMTP_URL": "/s"}, []string{"RINGBACK_SMTP_URL"}},
 	}
 	for claim, test := range tests {
 		t.Run(claim, func(t *testing.T) {

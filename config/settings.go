@@ -63,6 +63,8 @@ var settings = []setting{
 		set: func(c *Config, s string) error { return seed(&c.Sim.Seed, s) }},
 	{name: "SIM_JOURNAL", shown: "none", doc: "simulated carrier: file that gets one JSON line per originate and end",
 		set: func(c *Config, s string) error { c.Sim.Journal = s; return nil }},
+	{name: "SOUNDS_DIR", shown: "none", doc: "directory of announcements: `ID.wav`, linear PCM of 16 bits, mono, 8000 Hz, read at start",
+		set: func(c *Config, s string) error { c.SoundsDir = s; return nil }},
 	{name: "DEFAULT_REGION", shown: "none", doc: "country (ISO 3166-1, two letters) of numbers without a country code",
 		set: func(c *Config, s string) error { return region(&c.DefaultRegion, s) }},
 	{name: "TRUSTED_PROXIES", shown: "none", doc: "networks of proxies whose `X-Forwarded-For` is believed, by commas",
@@ -80,7 +82,7 @@ var settings = []setting{
 // the environment are left alone: Kubernetes makes RINGBACK_PORT and its like
 // for a service called ringback.)
 var notYet = []string{
-	"KEEP_FINISHED", "KEEP_CALLS", "SOUNDS_DIR", "SMTP_URL", "OTLP_ENDPOINT",
+	"KEEP_FINISHED", "KEEP_CALLS", "SMTP_URL", "OTLP_ENDPOINT",
 }
 
 // defaultText is the default as the README shows it.

@@ -48,6 +48,9 @@ type Trunk struct {
 	// Of driver ari.
 	URL string // of ARI, without a slash at its end
 	App string // Stasis application, without the node's name
+	// Sounds is the directory in which Asterisk finds the announcements; "":
+	// where we do.
+	Sounds string
 }
 
 // What a trunk has where nothing else is given.
@@ -101,6 +104,8 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
+	"sounds": {drivers: ariAlone, doc: "absolute directory in which Asterisk finds the files of `RINGBACK_SOUNDS_DIR`; absent: the same as ours",
+		set: func(t *Trunk, s string) error { return soundsDir(&t.Sounds, s) }},
 	"register": {drivers: sipAlone, doc: "`true`: the trunk wants `username` to be registered with it; until it is, the trunk is down",
 		set: func(t *Trunk, s string) error { return onOff(&t.Register, s) }},
 	"rtp_timeout": {drivers: sipAlone, doc: "an answered leg that sends no sound for so long, and does not hold, is taken for dead; `0s`: none is; absent: `5m`",

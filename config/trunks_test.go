@@ -31,6 +31,7 @@ trunks:
     internal: true
   - name: pbx
     driver: ari
+    sounds: /srv/sounds/
     url: http://127.0.0.1:8088/ari/
     username: ringback
     password: hush
@@ -47,10 +48,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)  } ` +
-		`{desk sim [] true 0 0       [] 0s 0s false       } ` +
-		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback} ` +
-		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback}]`
+	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)   } ` +
+		`{desk sim [] true 0 0       [] 0s 0s false        } ` +
+		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds} ` +
+		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback }]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -60,44 +61,47 @@ func TestBadFiles(t *testing.T) {
 	sip := "trunks:\n  - {name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h', "
 	ari := "trunks:\n  - {name: a, driver: ari, endpoint: 'PJSIP/{number}@t', "
 	tests := map[string]struct{ file, want string }{
-		"an unknown key":               {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
-		"a key that stands twice":      {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
-		"a key of a later release":     {"keep_calls: 1d", "ringback.yaml:1 keep_calls: is not supported yet"},
-		"a value of the wrong shape":   {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
-		"a bad value":                  {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
-		"no mapping":                   {"- a", "must be a mapping"},
-		"no YAML":                      {"a: [", "ringback.yaml: line 1: did not find expected node content"},
-		"trunks that are no list":      {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
-		"a trunk that is no mapping":   {"trunks: [3]", "must be a mapping"},
-		"an unknown key of a trunk":    {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
-		"a key not yet obeyed":         {sip + "media: direct}", "trunks[0].media: is not supported yet"},
-		"a driver not yet there":       {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
-		"a transport not yet there":    {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=ws'}]", "transport=ws must be udp, tcp or tls"},
-		"a trunk without a name":       {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
-		"a trunk without a driver":     {"trunks: [{name: a}]", "trunks[0].driver: is required"},
-		"a sip trunk without endpoint": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0'}]", "trunks[0].endpoint: is required"},
-		"a host name to listen on":     {sip + "x: y}\n  - {name: b, driver: sip, listen: 'localhost:5060'}", "trunks[1].listen: must be an IP address"},
-		"a proxy without a port":       {sip + "outbound_proxy: proxy.example.net}", "must be host:port"},
-		"an endpoint without a number": {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:h'}]", "with the number in it"},
-		"two trunks of one name":       {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
-		"a sip key of a sim trunk":     {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
-		"an ari key of a sip trunk":    {sip + "url: 'http://h/ari'}", "trunks[0].url: is for driver ari alone"},
-		"a password without a user":    {sip + "password: x}", "trunks[0].username: and password go together"},
-		"a user with a quote":          {sip + "username: 'a\"b', password: x}", "trunks[0].username: must be a name without"},
-		"a registration of nobody":     {sip + "register: true}", "trunks[0].register: needs a username"},
-		"a user without a password":    {sip + "username: x}", "trunks[0].username: and password go together"},
-		"a sip key of an ari trunk":    {ari + "codecs: PCMA}", "trunks[0].codecs: is for driver sip alone"},
-		"a trunk without a password":   {ari + "url: 'http://h/ari', username: u}", "trunks[0].password: is required"},
-		"a trunk without a url":        {ari + "username: u, password: x}", "trunks[0].url: is required"},
-		"a trunk without a user":       {ari + "url: 'http://h/ari', password: x}", "trunks[0].username: is required"},
-		"a user in the url":            {ari + "url: 'http://u:hush@h/ari'}", "trunks[0].url: must have no user"},
-		"a url of no web server":       {ari + "url: '127.0.0.1:8088'}", "trunks[0].url: must be http:// or https://"},
-		"two passwords of a trunk":     {ari + "password: x, password_file: ringback.yaml}", "trunks[0].password_file: is given twice"},
-		"a password file that is away": {ari + "password_file: nowhere}", "trunks[0].password_file: cannot open nowhere"},
-		"a file for another key":       {ari + "username_file: nowhere}", "trunks[0].username_file: is not a setting"},
-		"a dial string of two":         {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/{number}@t&PJSIP/1'}]", "must be a dial string of Asterisk"},
-		"a dial string without number": {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/t'}]", "with the number in it once"},
-		"a SIP URI for Asterisk":       {"trunks: [{name: a, driver: ari, endpoint: 'sip:{number}@h'}]", "must be a dial string of Asterisk"},
+		"an unknown key":                     {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
+		"a key that stands twice":            {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
+		"a key of a later release":           {"keep_calls: 1d", "ringback.yaml:1 keep_calls: is not supported yet"},
+		"a value of the wrong shape":         {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
+		"a bad value":                        {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
+		"no mapping":                         {"- a", "must be a mapping"},
+		"no YAML":                            {"a: [", "ringback.yaml: line 1: did not find expected node content"},
+		"trunks that are no list":            {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
+		"a trunk that is no mapping":         {"trunks: [3]", "must be a mapping"},
+		"an unknown key of a trunk":          {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
+		"a key not yet obeyed":               {sip + "media: direct}", "trunks[0].media: is not supported yet"},
+		"a driver not yet there":             {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
+		"a transport not yet there":          {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=ws'}]", "transport=ws must be udp, tcp or tls"},
+		"a trunk without a name":             {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
+		"a trunk without a driver":           {"trunks: [{name: a}]", "trunks[0].driver: is required"},
+		"a sip trunk without endpoint":       {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0'}]", "trunks[0].endpoint: is required"},
+		"a host name to listen on":           {sip + "x: y}\n  - {name: b, driver: sip, listen: 'localhost:5060'}", "trunks[1].listen: must be an IP address"},
+		"a proxy without a port":             {sip + "outbound_proxy: proxy.example.net}", "must be host:port"},
+		"an endpoint without a number":       {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:h'}]", "with the number in it"},
+		"two trunks of one name":             {"trunks: [{name: a, driver: sim}, {name: a, driver: sim}]", "trunks[1].name: is the name of another"},
+		"a sip key of a sim trunk":           {"trunks: [{name: a, driver: sim, codecs: PCMA}]", "trunks[0].codecs: is for driver sip alone"},
+		"an ari key of a sip trunk":          {sip + "url: 'http://h/ari'}", "trunks[0].url: is for driver ari alone"},
+		"a password without a user":          {sip + "password: x}", "trunks[0].username: and password go together"},
+		"a user with a quote":                {sip + "username: 'a\"b', password: x}", "trunks[0].username: must be a name without"},
+		"a registration of nobody":           {sip + "register: true}", "trunks[0].register: needs a username"},
+		"a user without a password":          {sip + "username: x}", "trunks[0].username: and password go together"},
+		"a sip key of an ari trunk":          {ari + "codecs: PCMA}", "trunks[0].codecs: is for driver sip alone"},
+		"a trunk without a password":         {ari + "url: 'http://h/ari', username: u}", "trunks[0].password: is required"},
+		"a trunk without a url":              {ari + "username: u, password: x}", "trunks[0].url: is required"},
+		"a trunk without a user":             {ari + "url: 'http://h/ari', password: x}", "trunks[0].username: is required"},
+		"a user in the url":                  {ari + "url: 'http://u:hush@h/ari'}", "trunks[0].url: must have no user"},
+		"a url of no web server":             {ari + "url: '127.0.0.1:8088'}", "trunks[0].url: must be http:// or https://"},
+		"two passwords of a trunk":           {ari + "password: x, password_file: ringback.yaml}", "trunks[0].password_file: is given twice"},
+		"a password file that is away":       {ari + "password_file: nowhere}", "trunks[0].password_file: cannot open nowhere"},
+		"a file for another key":             {ari + "username_file: nowhere}", "trunks[0].username_file: is not a setting"},
+		"a dial string of two":               {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/{number}@t&PJSIP/1'}]", "must be a dial string of Asterisk"},
+		"a dial string without number":       {"trunks: [{name: a, driver: ari, endpoint: 'PJSIP/t'}]", "with the number in it once"},
+		"a SIP URI for Asterisk":             {"trunks: [{name: a, driver: ari, endpoint: 'sip:{number}@h'}]", "must be a dial string of Asterisk"},
+		"sounds in a place that is relative": {ari + "url: 'http://h/ari', sounds: sounds}", "trunks[0].sounds: must be an absolute directory"},
+		"sounds in a place that is no path":  {ari + "url: 'http://h/ari', sounds: '/a&b'}", "trunks[0].sounds: must be an absolute directory"},
+		"sounds of a sip trunk":              {sip + "sounds: /a}", "trunks[0].sounds: is for driver ari alone"},
 		"two users of an application": {ari + "url: 'http://h/ari', username: u, password: x}\n" +
 			"  - {name: b, driver: ari, endpoint: 'PJSIP/{number}@t', url: 'http://h/ari/', username: v, password: x}", "the same username and password"},
 		"a failover to nowhere":    {sip + "failover: b}", "trunks[0].failover: must be the name of another trunk"},

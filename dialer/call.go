@@ -20,7 +20,9 @@ type call struct {
 	mail      mailbox
 	timer     *time.Timer
 	legs      []*leg
-	a, b      *leg // answered and kept
+	a, b      *leg   // answered and kept
+	soundA    *Sound // before B is called; nil: none
+	soundBoth *Sound // at B's pick-up; nil: none
 	bridgedAt time.Time
 	lastsTill time.Time // the end of a bridged call at the latest; zero: none
 	cut       scheduler.Cut
@@ -49,7 +51,7 @@ func (c *call) at(ev Event) time.Time {
 
 // place takes the call from A to the end of the talk, as far as it gets.
 func (c *call) place(ctx context.Context, bridged func(at time.Time)) {
-	if c.dialA(ctx) && c.dialB(ctx) && c.bridge() {
+	if c.findSounds() && c.dialA(ctx) && c.greet(ctx) && c.dialB(ctx) && c.pickUp(ctx) && c.bridge() {
 		bridged(c.bridgedAt)
 		c.await(ctx, func() bool { return c.over() || c.late() })
 	}

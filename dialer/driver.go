@@ -35,19 +35,22 @@ type Originate struct {
 type EventKind int
 
 // The events of a leg, in the only order they may come: Ringing and
-// EarlyMedia at most once each, Answered at most once, Ended exactly once, last.
+// EarlyMedia at most once each, Answered at most once, Played once for each
+// Play and Press, Ended exactly once, last.
 const (
 	Ringing EventKind = iota + 1
 	EarlyMedia
 	Answered
+	Played
 	Ended
 )
 
 // Event is told by a driver of a leg it accepted.
 type Event struct {
-	Kind EventKind
-	At   time.Time
-	End  End // of Ended
+	Kind  EventKind
+	At    time.Time
+	State []byte // of Answered: what a Recoverer needs to end the leg later; nil: nothing can
+	End   End    // of Ended
 }
 
 // End is why a leg ended.
@@ -72,6 +75,15 @@ type Driver interface {
 	// Ringback plays ringing tone to an answered leg, or stops it. Early media
 	// of a leg with a Partner is the driver's to pass on in its place.
 	Ringback(ctx context.Context, leg LegID, on bool) error
+	// Play lets an answered leg hear a sound, and nothing else meanwhile, and
+	// returns at once. Played tells that it is over, whatever kept it from being
+	// heard; it does not come of a leg that ends before. A leg that plays, or is
+	// bridged, is given no second order of this kind.
+	Play(ctx context.Context, leg LegID, s Sound) error
+	// Press sends DTMF to an answered leg as Play plays a sound: digits are 0-9,
+	// *, #, A-D and the pauses that PauseOf knows. Who listens to the leg goes on
+	// hearing what it heard.
+	Press(ctx context.Context, leg LegID, digits string) error
 	// Bridge lets two answered legs hear each other.
 	Bridge(ctx context.Context, a, b LegID) error
 	// Hangup ends a leg, answered or not; its Ended still comes. A leg that is

@@ -30,6 +30,10 @@ type Options struct {
 	Grace time.Duration
 	// Observer is told of legs; nil: nobody is.
 	Observer Observer
+	Sounds   Sounds // what calls may name as announcements; nil: none
+	// Keeper keeps what it takes to end answered legs after a crash; nil:
+	// nothing is kept.
+	Keeper *Keeper
 }
 
 // Observer is told what becomes of legs.
@@ -45,7 +49,9 @@ type Engine struct {
 	now      func() time.Time
 	log      *slog.Logger
 	grace    time.Duration
-	observer Observer     // nil: none
+	observer Observer // nil: none
+	keeper   *Keeper  // nil: none
+	sounds   Sounds
 	calls    atomic.Int64 // under way
 }
 
@@ -53,7 +59,7 @@ type Engine struct {
 // the drivers once the last Dial has returned. Every fault of the trunks is
 // reported at once.
 func New(o Options) (*Engine, error) {
-	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace, observer: o.Observer}
+	e := &Engine{now: o.Now, log: o.Log, grace: o.Grace, observer: o.Observer, keeper: o.Keeper, sounds: o.Sounds}
 	if e.now == nil {
 		e.now = time.Now
 	}
@@ -129,8 +135,9 @@ func (e *Engine) Health(ctx context.Context) error {
 }
 
 // Dial makes a call and returns when every leg of it has ended: A and its
-// extended numbers ring at the same time, the first to answer is kept, then B
-// is called, and the two are bridged. bridged is called once, at that moment,
+// extended numbers ring at the same time, the first to answer is kept and hears
+// its announcement, then B is called and sent its digits, both hear theirs, and
+// the two are bridged. bridged is called once, at that moment,
 // and must not block. A cancelled ctx ends the call; a cause that is no
 // scheduler.CutError counts as the process stopping.
 func (e *Engine) Dial(ctx context.Context, spec scheduler.Call, bridged func(at time.Time)) scheduler.Outcome {

@@ -31,8 +31,10 @@ type leg struct {
 	trunk    *trunk // nil: no trunk takes the number
 	phase    phase
 	leaving  bool      // the engine hung it up
+	busy     bool      // hears a sound, or is sent digits
 	unused   bool      // the call ended before its turn: it is no leg at all
-	deadline time.Time // of what it waits for: channel, answer, end; zero: none
+	kept     bool      // by the keeper
+	deadline time.Time // of what it waits for: channel, answer, end of a sound, end; zero: none
 	record   scheduler.Leg
 }
 
@@ -153,10 +155,21 @@ func (c *call) deliver(m message) {
 			l.record.RangAt = c.at(m.event)
 		}
 	case m.event.Kind == Answered:
+		c.keep(l, m.event.State)
 		c.answer(l, c.at(m.event))
+	case m.event.Kind == Played:
+		c.played(l)
 	case m.event.Kind == Ended:
 		l.record.EndedAt = c.at(m.event)
 		c.close(l, m.event.End)
+	}
+}
+
+// keep keeps what it takes to end the leg, should this process be killed.
+func (c *call) keep(l *leg, state []byte) {
+	if state != nil && c.engine.keeper != nil {
+		l.kept = true
+		c.engine.keeper.keep(scheduler.KeptLeg{ID: string(l.id), Call: c.spec.ID, Trunk: l.trunk.Name, State: state})
 	}
 }
 
@@ -192,6 +205,9 @@ func (c *call) close(l *leg, end End) {
 	if l.phase != queued {
 		l.trunk.channels.put()
 	}
+	if l.kept {
+		c.engine.keeper.forget(string(l.id))
+	}
 	l.phase, l.deadline = ended, time.Time{}
 	if c.engine.observer != nil && l.trunk != nil {
 		c.engine.observer.LegEnded(l.record)
@@ -217,6 +233,9 @@ func (c *call) expire() {
 		case l.leaving:
 			c.warn("leg was hung up and did not end; it is given up", l, nil)
 			c.close(l, End{Disposition: scheduler.Failed, By: scheduler.ByUs})
+		case l.busy:
+			c.warn("sound did not end in time; the call goes on", l, nil)
+			c.played(l)
 		default:
 			rang = append(rang, l)
 		}

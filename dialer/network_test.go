@@ -26,6 +26,7 @@ type network struct {
 	hangup func(l *line, reason dialer.HangupReason)     // nil: the leg ends as ordered
 	bridge func(a, b *line) error                        // nil: it works
 	ring   func(id dialer.LegID, on bool) (failed error) // nil: it works
+	play   func(l *line) error                           // nil: it is over at once
 
 	mu    sync.Mutex
 	lines map[dialer.LegID]*line
@@ -110,6 +111,26 @@ func (n *network) Ringback(_ context.Context, id dialer.LegID, on bool) error {
 	return nil
 }
 
+func (n *network) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error {
+	return n.hear(id, "play "+s.ID)
+}
+
+func (n *network) Press(_ context.Context, id dialer.LegID, digits string) error {
+	return n.hear(id, "press "+digits)
+}
+
+func (n *network) hear(id dialer.LegID, what string) error {
+	n.mu.Lock()
+	l := n.lines[id]
+	n.note("%s %s", what, short(id))
+	n.mu.Unlock()
+	if n.play != nil {
+		return n.play(l)
+	}
+	l.event(dialer.Played)
+	return nil
+}
+
 func (n *network) Bridge(_ context.Context, a, b dialer.LegID) error {
 	n.mu.Lock()
 	la, lb := n.lines[a], n.lines[b]
@@ -143,8 +164,14 @@ func answersAfter(wait time.Duration) func(dialer.Originate, *line) error {
 // engine is an engine over trunks, and what it logs.
 func engine(t *testing.T, trunks ...dialer.Trunk) (*dialer.Engine, *bytes.Buffer) {
 	t.Helper()
+	return engineWith(t, nil, trunks...)
+}
+
+// engineWith is an engine that knows sounds.
+func engineWith(t *testing.T, sounds dialer.Sounds, trunks ...dialer.Trunk) (*dialer.Engine, *bytes.Buffer) {
+	t.Helper()
 	var log bytes.Buffer
-	e, err := dialer.New(dialer.Options{Trunks: trunks, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	e, err := dialer.New(dialer.Options{Trunks: trunks, Sounds: sounds, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

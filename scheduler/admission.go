@@ -103,6 +103,9 @@ func startNext(r *Ready, v *Verdict, next *int, now time.Time) bool {
 		if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {
 			return false
 		}
+		if len(v.Start) >= r.Runtime.Brake.room(r.Queue, r.Runtime.Running, now) {
+			return false
+		}
 		if spacing > 0 {
 			if v.NextStart.After(now) {
 				return false

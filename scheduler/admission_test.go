@@ -126,6 +126,13 @@ func readyQueue(t *rapid.T, id QueueID) Ready {
 	if !often("unheld") {
 		r.Runtime.Hold = Hold{Gate: GateDialer, Until: seconds("until", -3, 3)}
 	}
+	if !often("unbraked") {
+		r.Queue.Brake = BrakeSettings{MinPercent: 50, Window: 600, MinAttempts: 1, Pause: 1}
+		r.Runtime.Brake = Brake{State: BrakeOpen, Until: seconds("braked until", -3, 3)}
+		if rapid.Bool().Draw(t, "probing") {
+			r.Runtime.Brake = Brake{State: BrakeProbing, InFlight: min(r.Runtime.Running, rapid.IntRange(0, 1).Draw(t, "probes"))}
+		}
+	}
 	if !often("unrated") {
 		r.Queue.StartRate, r.Runtime.NextStart = 0.5, seconds("next start", -3, 3)
 	}
@@ -168,7 +175,7 @@ func TestPlanAlways(t *testing.T) {
 				t.Errorf("queue %d could start more, and room was left", i+1)
 			}
 			for j := range vs {
-				if hungry[i] && queues[i].Queue.StartRate == 0 && len(vs[j].Start) > len(vs[i].Start)+1 {
+				if hungry[i] && queues[i].Queue.StartRate == 0 && !queues[i].Queue.Brake.on() && len(vs[j].Start) > len(vs[i].Start)+1 {
 					t.Errorf("queue %d started %d while queue %d got %d", j+1, len(vs[j].Start), i+1, len(vs[i].Start))
 				}
 			}
@@ -191,6 +198,9 @@ func checkVerdict(t *rapid.T, r Ready, v Verdict) {
 	if r.Queue.StartRate > 0 && len(v.Start) > 0 && (len(v.Start) > 1 || r.Runtime.NextStart.After(began) || !v.NextStart.Equal(began.Add(2*time.Second))) {
 		t.Errorf("over the start rate: %+v of %+v", v, r)
 	}
+	if len(v.Start) > braking(r) {
+		t.Errorf("past the brake: %+v of %+v", v, r)
+	}
 	// What is decided is a beginning of the queue, each task once, in order.
 	start, finish := v.Start, v.Finish
 	for _, h := range r.Head[:len(v.Start)+len(v.Finish)] {
@@ -206,6 +216,18 @@ func checkVerdict(t *rapid.T, r Ready, v Verdict) {
 			t.Errorf("task %d out of order: %+v of %+v", h.Task, v, r)
 		}
 	}
+}
+
+// braking says in other words how many the brake of a drawn queue lets start:
+// its limit is under 20, so that there is one probe.
+func braking(r Ready) int {
+	switch b := r.Runtime.Brake; {
+	case b.State == BrakeProbing && b.InFlight > 0, b.State == BrakeOpen && b.Until.After(began):
+		return 0
+	case b.State != BrakeClosed:
+		return 1
+	}
+	return len(r.Head)
 }
 
 // never says in other words why a task can never start.
@@ -225,6 +247,9 @@ func couldStart(r Ready, v Verdict) bool {
 		return false
 	}
 	if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {
+		return false
+	}
+	if len(v.Start) >= braking(r) {
 		return false
 	}
 	if r.Queue.StartRate > 0 && (len(v.Start) > 0 || r.Runtime.NextStart.After(began)) {

@@ -13,6 +13,7 @@ func (t Task) Draft() Draft {
 		Params: DraftParams{
 			CallerIDName: p.CallerIDName, CallerIDNumber: p.CallerIDNumber, SrcANI: p.SrcANI, DstANI: p.DstANI,
 			AttemptSrcANI: p.AttemptSrcANI, AttemptDstANI: p.AttemptDstANI, Ignored: p.Ignored,
+			AnnounceSoundID: p.AnnounceSoundID, DstAnnounceSoundID: p.DstAnnounceSoundID, DstDTMF: p.DstDTMF,
 		},
 	}
 	for _, n := range p.ExtendedA {
@@ -30,8 +31,8 @@ func (t Task) Draft() Draft {
 // Amend checks a draft as NewTask does and returns the waiting task t with
 // what the draft asks; where it stands stays as it is. A start that moves, by
 // a second or more, is when the task is due; one that stays, or a deadline that
-// does, may be past; an extension and caller numbers that stay need not be
-// allowed any more.
+// does, may be past; an extension, caller numbers and sounds that stay need not
+// be allowed, or there, any more.
 func (in Intake) Amend(t Task, d Draft, faults *Faults) Task {
 	in.stored = &t
 	if sameSecond(d.StartAt, t.StartAt) {

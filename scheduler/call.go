@@ -35,6 +35,10 @@ type Call struct {
 	Ring        time.Duration
 	MaxDuration time.Duration // from the bridge
 	Variables   map[string]string
+	// Ids of announcements; "": none.
+	AnnounceA    string // to A, before B is called
+	AnnounceBoth string // to A and B, before they are connected
+	DigitsB      string // DTMF to B after it answered, see Params.DstDTMF; "": none
 }
 
 // Leg is one side of a call as the CDR keeps it. Times that did not happen are
@@ -136,6 +140,22 @@ func (o Outcome) Decider() (leg Leg, ok bool) {
 	if o.Reached() || !o.dialled(LegA) {
 		role = LegB
 	}
+	if leg, ok = o.best(role); ok {
+		return leg, true
+	}
+	if leg, ok = o.winner(LegA); ok {
+		return leg, true
+	}
+	for _, l := range o.Legs {
+		if !l.AnsweredAt.IsZero() {
+			return l, true
+		}
+	}
+	return Leg{}, false
+}
+
+// best returns the leg that decides for a side of which none was answered.
+func (o Outcome) best(role Role) (leg Leg, ok bool) {
 	last := map[string]int{}
 	for _, l := range o.Legs {
 		if l.Role == role {
@@ -149,15 +169,17 @@ func (o Outcome) Decider() (leg Leg, ok bool) {
 			}
 		}
 	}
-	if leg, ok = o.winner(LegA); ok {
-		return leg, true
-	}
-	for _, l := range o.Legs {
-		if !l.AnsweredAt.IsZero() {
-			return l, true
-		}
-	}
 	return Leg{}, false
+}
+
+// Took returns how a side took the attempt: answered if one of its legs was,
+// else the best of them by their last tries; "" if none was dialled.
+func (o Outcome) Took(role Role) Disposition {
+	if slices.ContainsFunc(o.Legs, func(l Leg) bool { return l.Role == role && l.Disposition == Answered }) {
+		return Answered
+	}
+	leg, _ := o.best(role)
+	return leg.Disposition
 }
 
 func (o Outcome) dialled(role Role) bool {

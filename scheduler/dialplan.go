@@ -15,6 +15,7 @@ func (t Task) Call(ext Extension) Call {
 		Ring:        seconds(p.WaitForPickup, DefaultRing),
 		MaxDuration: seconds(p.CallDuration, DefaultDuration),
 		Variables:   t.Variables,
+		AnnounceA:   p.AnnounceSoundID, AnnounceBoth: p.DstAnnounceSoundID, DigitsB: p.DstDTMF,
 	}
 }
 

@@ -10,13 +10,15 @@ func TestCall(t *testing.T) {
 	ext := Extension{ID: 7, CallerIDName: "Desk", ANI: "100"}
 	task := fresh()
 	task.ANumberE164 = "+101"
-	task.Params = Params{ExtendedA: []Number{{Given: "103"}}, WaitForPickup: 20, CallDuration: 60}
+	task.Params = Params{ExtendedA: []Number{{Given: "103"}}, WaitForPickup: 20, CallDuration: 60,
+		AnnounceSoundID: "hello", DstAnnounceSoundID: "wait", DstDTMF: "1w2"}
 	task = task.Start(began, "call1", "n1", 5).Task
 	want := Call{
 		ID: "call1", Client: "c", Queue: 3, Task: 41, Attempt: 1,
 		A: []Number{{Given: "101", E164: "+101"}, {Given: "103"}}, B: Number{Given: "102"},
 		CallerA: CallerID{"Desk", "100"}, CallerB: CallerID{"Desk", "100"},
 		Ring: 20 * time.Second, MaxDuration: time.Minute, Variables: map[string]string{"k": "v"},
+		AnnounceA: "hello", AnnounceBoth: "wait", DigitsB: "1w2",
 	}
 	if got := task.Call(ext); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

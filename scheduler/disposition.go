@@ -25,6 +25,17 @@ func (d Disposition) Final() bool { return d == InvalidNumber || d == NoRoute }
 // a seizure (ITU-T E.411).
 func (d Disposition) Signalled() bool { return d != LocalError && d != NoRoute && d != "" }
 
+// Effective reports whether the network did its part, whatever the user did
+// with the call: NER counts it as a success (ITU-T E.425).
+func (d Disposition) Effective() bool {
+	return d == Answered || d == UserBusy || d == NoAnswer || d == Rejected || d == Absent
+}
+
+// Judged reports whether NER counts the leg at all: what is the caller's own
+// doing (a number that is none, a call taken back, nothing signalled) is left
+// out.
+func (d Disposition) Judged() bool { return d.Effective() || d == Congestion || d == Failed }
+
 // Q.850 cause values (ITU-T Q.850, table 1) that ringback itself sends or
 // gives a meaning.
 const (

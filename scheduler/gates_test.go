@@ -15,6 +15,11 @@ func TestGates(t *testing.T) {
 	held := Runtime{Hold: Hold{Gate: GateDialer, Until: now.Add(time.Second)}}
 	closed := Runtime{Running: 2, Hold: Hold{Gate: GateInterval, Until: now.Add(time.Second)}}
 	opened := Runtime{Hold: Hold{Gate: GateInterval, Until: now}}
+	braked := Queue{On: true, Limit: 2, Brake: BrakeSettings{MinPercent: 50}}
+	brakes := Runtime{Running: 2, Brake: Brake{State: BrakeOpen, Until: now.Add(time.Second), Why: "NER 0 %"}}
+	paused := Runtime{Brake: Brake{State: BrakeOpen, Until: now}}
+	probes := Runtime{Running: 1, Brake: Brake{State: BrakeProbing, InFlight: 1}}
+	every := Runtime{Running: 2, Brake: brakes.Brake, NextStart: now.Add(1), Closed: Hold{Gate: GateInterval, Until: now.Add(time.Minute)}, Hold: held.Hold}
 	spaced := Runtime{NextStart: now.Add(1)}
 	due := Task{Status: Scheduled, ReadyAt: now}
 	later := Task{Status: Delayed, ReadyAt: now.Add(time.Minute)}
@@ -36,6 +41,13 @@ func TestGates(t *testing.T) {
 		"a window that has opened is past":                      {due, on, opened, nil, Scheduled},
 		"a closed window of a queue that is off leaves it":      {due, off, closed, []Gate{GateOff, GateInterval, GateConcurrent}, Scheduled},
 		"a task that is not due is not held by the window":      {later, on, closed, []Gate{GateNotDue}, Delayed},
+		"a brake shows before a full queue":                     {due, braked, brakes, []Gate{GateASR, GateConcurrent}, DelayedASR},
+		"a pause of the brake that is over holds nothing":       {due, braked, paused, nil, Scheduled},
+		"a probe that is up holds the others":                   {due, braked, probes, []Gate{GateASR}, DelayedASR},
+		"a brake of a queue that is off leaves the status":      {due, off, brakes, []Gate{GateOff, GateASR, GateConcurrent}, Scheduled},
+		"a task that is not due is not held by the brake":       {later, braked, brakes, []Gate{GateNotDue}, Delayed},
+		"every gate is told, in the order of the contract":      {due, Queue{Limit: 2, StartRate: 1}, every, []Gate{GateOff, GateInterval, GateASR, GateConcurrent, GateStartRate, GateDialer}, Scheduled},
+		"the window shows first":                                {due, on, every, []Gate{GateInterval, GateASR, GateConcurrent, GateDialer}, DelayedInterval},
 		"the start rate leaves the status":                      {due, Queue{On: true, StartRate: 1}, spaced, []Gate{GateStartRate}, Scheduled},
 		"a start rate that was taken away is past":              {due, on, spaced, nil, Scheduled},
 		"an executed task is held by nothing":                   {Task{Status: Executed}, off, full, nil, Executed},
@@ -67,7 +79,10 @@ func TestHolds(t *testing.T) {
 		"a queue that is off holds":     {Queue{}, Runtime{Hold: hold}, GateOff},
 		"a hold lasts until its end":    {Queue{On: true}, Runtime{Hold: hold}, GateDialer},
 		"a hold that has ended is none": {Queue{On: true}, Runtime{Hold: Hold{Gate: GateDialer, Until: now}}, ""},
-		"a full queue is not held":      {Queue{On: true, Limit: 1}, Runtime{Running: 1}, ""},
+		"a closed window is told before the brake": {Queue{On: true}, Runtime{Closed: Hold{Gate: GateInterval, Until: now.Add(1)},
+			Brake: Brake{State: BrakeOpen, Until: now.Add(1)}}, GateInterval},
+		"the brake is told before what else holds": {Queue{On: true}, Runtime{Hold: hold, Brake: Brake{State: BrakeOpen, Until: now.Add(1)}}, GateASR},
+		"a full queue is not held":                 {Queue{On: true, Limit: 1}, Runtime{Running: 1}, ""},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			if got := tc.run.Holds(tc.queue, now).Gate; got != tc.gate {
@@ -126,6 +141,7 @@ func TestAmend(t *testing.T) {
 		in.Extension = func(id ExtensionID) (Extension, bool) { return Extension{ID: id, Blocked: true, ANI: "333"}, true }
 		t1 := waiting
 		t1.Params.SrcANI, t1.Params.AttemptDstANI = "111", []string{"222"}
+		t1.Params.AnnounceSoundID = "hello" // there are no sounds any more
 		for claim, tc := range map[string]struct {
 			change func(*Draft)
 			faults int
@@ -133,6 +149,8 @@ func TestAmend(t *testing.T) {
 			"nothing":           {func(*Draft) {}, 0},
 			"a known number":    {func(d *Draft) { d.Params.DstANI = "222" }, 0},
 			"a new number":      {func(d *Draft) { d.Params.DstANI = "444" }, 1},
+			"a known sound":     {func(d *Draft) { d.Params.DstAnnounceSoundID = "hello" }, 0},
+			"a new sound":       {func(d *Draft) { d.Params.DstAnnounceSoundID = "wait" }, 1},
 			"another extension": {func(d *Draft) { d.ExtensionID = 2 }, 3}, // blocked, and both numbers are not its own
 		} {
 			var faults Faults

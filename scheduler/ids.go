@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,19 @@ type CallID string
 func NewCallID(now time.Time) CallID {
 	b := newUUID(now)
 	return CallID(hex.EncodeToString(b[:]))
+}
+
+// Began is when the id was made, to the millisecond; the zero time if it is no
+// version 7 UUID.
+func (id CallID) Began() time.Time {
+	if len(id) != 32 {
+		return time.Time{}
+	}
+	ms, err := strconv.ParseInt(string(id[:12]), 16, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // NewGUID makes a version 7 UUID in its hyphenated form.

@@ -45,7 +45,12 @@ type DraftParams struct {
 	CallDuration   *int // seconds
 	AttemptSrcANI  []string
 	AttemptDstANI  []string
-	Ignored        map[string]json.RawMessage // kept, and not acted on
+
+	AnnounceSoundID    string
+	DstAnnounceSoundID string
+	DstDTMF            string
+
+	Ignored map[string]json.RawMessage // kept, and not acted on
 }
 
 // Intake is what a draft is checked against.
@@ -61,6 +66,9 @@ type Intake struct {
 	URL func(url string) error
 	// Extension finds an extension of the client.
 	Extension func(ExtensionID) (Extension, bool)
+	Settings  Settings // of the client
+	// Sound reports whether there is a sound of this id; nil: there is none.
+	Sound func(id string) bool
 
 	stored *Task // whose change this is: what it has already was judged then
 }
@@ -80,6 +88,9 @@ func (in Intake) kept(number string, ext ExtensionID) bool {
 // already; the task is worth nothing if there was one.
 func (in Intake) NewTask(d Draft, path string, faults *Faults) Task {
 	c := check{in: in, path: path, faults: faults}
+	if d.ExtensionID == 0 && in.Settings.DefaultExtensionID != nil {
+		d.ExtensionID = *in.Settings.DefaultExtensionID
+	}
 	t := Task{
 		ClientID: in.Client, QueueID: in.Queue, ExtensionID: d.ExtensionID, ExternalID: d.ExternalID,
 		Name: d.Name, Status: Scheduled, Variables: d.Variables,
@@ -213,6 +224,7 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 	p := Params{
 		CallerIDName: d.CallerIDName, CallerIDNumber: d.CallerIDNumber, SrcANI: d.SrcANI, DstANI: d.DstANI,
 		AttemptSrcANI: d.AttemptSrcANI, AttemptDstANI: d.AttemptDstANI, Ignored: d.Ignored,
+		AnnounceSoundID: d.AnnounceSoundID, DstAnnounceSoundID: d.DstAnnounceSoundID, DstDTMF: d.DstDTMF,
 		WaitForPickup: c.count("Params.WaitForPickup", d.WaitForPickup, DefaultRing, 5, 120),
 		CallDuration:  c.count("Params.CallDuration", d.CallDuration, DefaultDuration, 1, 86400),
 	}
@@ -225,8 +237,31 @@ func (c check) params(d DraftParams, t Task, ext Extension) Params {
 	c.callerID("Params.DstANI", d.DstANI, ext)
 	c.callerIDs("AttemptSrcANI", d.AttemptSrcANI, ext)
 	c.callerIDs("AttemptDstANI", d.AttemptDstANI, ext)
+	c.sound("Params.AnnounceSoundID", d.AnnounceSoundID)
+	c.sound("Params.DstAnnounceSoundID", d.DstAnnounceSoundID)
+	c.dtmf("Params.DstDTMF", d.DstDTMF)
 	p.ExtendedA = c.extended(d.ExtendedA, t)
 	return p
+}
+
+// sound takes what is there, and what the task that is changed has already.
+func (c check) sound(field, id string) {
+	if id == "" || c.in.Sound != nil && c.in.Sound(id) {
+		return
+	}
+	if s := c.in.stored; s != nil && (id == s.Params.AnnounceSoundID || id == s.Params.DstAnnounceSoundID) {
+		return
+	}
+	c.fault(field, "is not the id of a sound")
+}
+
+func (c check) dtmf(field, digits string) {
+	if len(digits) > MaxDTMF {
+		c.fault(field, "must be at most %d digits and pauses", MaxDTMF)
+	}
+	if strings.Trim(digits, "0123456789*#ABCDwp") != "" {
+		c.fault(field, "must be digits (0-9, *, #, A-D) and pauses (w for half a second, p for two)")
+	}
 }
 
 // extended checks the numbers that ring together with A: distinct, and never B.
@@ -260,9 +295,26 @@ func (c check) callerIDs(field string, given []string, ext Extension) {
 	}
 }
 
-// callerID allows the extension's own number alone.
+// callerID allows the extension's own number, and those of the client.
 func (c check) callerID(field, given string, ext Extension) {
-	if given != "" && ext.ID != 0 && given != ext.ANI && !c.in.kept(given, ext.ID) {
-		c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
+	if given == "" || ext.ID == 0 || given == ext.ANI || c.in.kept(given, ext.ID) || c.in.allowed(given) {
+		return
 	}
+	c.refuse(field, "caller_id_not_allowed", fmt.Sprintf("is not a caller number of extension %d", ext.ID))
+}
+
+// allowed reports whether the client may show a caller number, however it is
+// written.
+func (in Intake) allowed(number string) bool {
+	if slices.Contains(in.Settings.AllowedCallerIDs, number) {
+		return true
+	}
+	e164, err := in.Number(number)
+	if err != nil || e164 == "" || len(in.Settings.AllowedCallerIDs) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(in.Settings.AllowedCallerIDs, func(id string) bool {
+		same, err := in.Number(id)
+		return err == nil && same == e164
+	})
 }

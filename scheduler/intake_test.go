@@ -32,6 +32,7 @@ func desk() Intake {
 		Extension: func(id ExtensionID) (Extension, bool) {
 			return Extension{ID: id, ANI: "100", Blocked: id == 8}, id == 7 || id == 8
 		},
+		Sound: func(id string) bool { return id == "hello" || id == "wait" },
 	}
 }
 
@@ -44,6 +45,39 @@ func list(n int, s string) []string {
 		l[i] = s
 	}
 	return l
+}
+
+func TestClientSettings(t *testing.T) {
+	in := desk()
+	id := ExtensionID(7)
+	in.Settings = Settings{DefaultExtensionID: &id, AllowedCallerIDs: []string{"200", "+39055"}}
+	for claim, tc := range map[string]struct {
+		change func(*Draft)
+		want   string
+	}{
+		"the default extension calls":                   {func(d *Draft) { d.ExtensionID = 0 }, ""},
+		"a named one goes before it":                    {func(d *Draft) { d.ExtensionID = 8 }, "ExtensionID is blocked"},
+		"an allowed caller number is taken":             {func(d *Draft) { d.Params.SrcANI = "200" }, ""},
+		"however it is written":                         {func(d *Draft) { d.Params.DstANI = "039055" }, ""},
+		"the extension's own is taken beside it":        {func(d *Draft) { d.Params.SrcANI = "100" }, ""},
+		"another is not":                                {func(d *Draft) { d.Params.SrcANI = "201" }, "Params.SrcANI is not a caller number of extension 7"},
+		"what is no number is not":                      {func(d *Draft) { d.Params.SrcANI = "x" }, "Params.SrcANI is not a caller number of extension 7"},
+		"nor is another of those listed for an attempt": {func(d *Draft) { d.Params.AttemptSrcANI = []string{"200", "+1"} }, "AttemptSrcANI[1] is not a caller number of extension 7"},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			var faults Faults
+			d := draft()
+			tc.change(&d)
+			task := in.NewTask(d, "", &faults)
+			got := ""
+			if err := faults.Err(); err != nil {
+				got = err.Error()
+			}
+			if got != tc.want || tc.want == "" && task.ExtensionID != 7 {
+				t.Errorf("%q, want %q; extension %d", got, tc.want, task.ExtensionID)
+			}
+		})
+	}
 }
 
 func TestDefaults(t *testing.T) {
@@ -145,9 +179,18 @@ func TestLimits(t *testing.T) {
 			func(d *Draft) { d.Params.AttemptSrcANI, d.Params.AttemptDstANI = list(51, "100"), list(51, "100") },
 			"AttemptSrcANI must be at most 50 numbers; AttemptDstANI must be at most 50 numbers",
 		},
-		"10 numbers beside A are taken": {func(d *Draft) { d.Params.ExtendedA = list(10, "103") }, ""},
-		"11 numbers beside A are not":   {func(d *Draft) { d.Params.ExtendedA = list(11, "103") }, "Params.ExtendedA must be at most 10 numbers"},
-		"each of them must be one":      {func(d *Draft) { d.Params.ExtendedA = []string{"103", "x", ""} }, "Params.ExtendedA[1] must be a number; Params.ExtendedA[2] is required"},
+		"sounds that are there are taken": {func(d *Draft) { d.Params.AnnounceSoundID, d.Params.DstAnnounceSoundID = "hello", "wait" }, ""},
+		"others are not": {
+			func(d *Draft) { d.Params.AnnounceSoundID, d.Params.DstAnnounceSoundID = "hullo", "../wait" },
+			"Params.AnnounceSoundID is not the id of a sound; Params.DstAnnounceSoundID is not the id of a sound",
+		},
+		"every digit is taken":                   {func(d *Draft) { d.Params.DstDTMF = "w0123456789p*#ABCD" }, ""},
+		"64 digits are taken":                    {func(d *Draft) { d.Params.DstDTMF = strings.Repeat("1", 64) }, ""},
+		"65 digits are not":                      {func(d *Draft) { d.Params.DstDTMF = strings.Repeat("1", 65) }, "Params.DstDTMF must be at most 64 digits and pauses"},
+		"what no telephone has a key for is not": {func(d *Draft) { d.Params.DstDTMF = "1,2" }, "Params.DstDTMF must be digits (0-9, *, #, A-D) and pauses (w for half a second, p for two)"},
+		"10 numbers beside A are taken":          {func(d *Draft) { d.Params.ExtendedA = list(10, "103") }, ""},
+		"11 numbers beside A are not":            {func(d *Draft) { d.Params.ExtendedA = list(11, "103") }, "Params.ExtendedA must be at most 10 numbers"},
+		"each of them must be one":               {func(d *Draft) { d.Params.ExtendedA = []string{"103", "x", ""} }, "Params.ExtendedA[1] must be a number; Params.ExtendedA[2] is required"},
 		"every fault is told at once": {
 			func(d *Draft) { *d = Draft{TryCount: n(0), Params: DraftParams{WaitForPickup: n(1)}} },
 			"ANumber is required; BNumber is required; TryCount must be between 1 and 50; ExtensionID is required; Params.WaitForPickup must be between 5 and 120",
@@ -187,6 +230,7 @@ func TestWhatIsTaken(t *testing.T) {
 		// A twice, B, one number in two spellings.
 		ExtendedA:     []string{"103", "+49301", "0049301", "102", "+49302", "0049302", "103", "104"},
 		AttemptSrcANI: []string{"100"}, AttemptDstANI: []string{"", "100"},
+		AnnounceSoundID: "hello", DstAnnounceSoundID: "wait", DstDTMF: "1w2",
 	}
 	var faults Faults
 	got := desk().NewTask(d, "", &faults)
@@ -203,6 +247,7 @@ func TestWhatIsTaken(t *testing.T) {
 			CallerIDName: "N", CallerIDNumber: "100", SrcANI: "100", DstANI: "100", WaitForPickup: 30, CallDuration: 7200,
 			ExtendedA:     []Number{{Given: "103"}, {Given: "+49302", E164: "+49302"}, {Given: "104"}},
 			AttemptSrcANI: []string{"100"}, AttemptDstANI: []string{"", "100"},
+			AnnounceSoundID: "hello", DstAnnounceSoundID: "wait", DstDTMF: "1w2",
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

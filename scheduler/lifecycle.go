@@ -31,7 +31,11 @@ type Transition struct {
 	From    Guard   // what the row must still say
 	Attempt Attempt // inserted by start, deleted by release, else updated; see HasAttempt
 	Events  []Event
-	Slot    int       // change of the queue's Running: +1, 0 or -1
+	Slot    int // change of the queue's Running: +1, 0 or -1
+	// Settles says that it is known from now on how A took the attempt: from
+	// the bridge, else from the end. A is how; "" if nobody will ever know.
+	Settles bool
+	A       Disposition
 	At      time.Time // when it happened
 }
 
@@ -132,6 +136,7 @@ func (t Task) attempt(started time.Time) Attempt {
 func (t Task) Connect(now time.Time) Transition {
 	tr := t.begin(StepConnect, now)
 	tr.connect(now)
+	tr.Settles, tr.A = true, Answered
 	tr.Attempt = Attempt{CallID: t.CallID, BridgedAt: now}
 	return tr.seal()
 }
@@ -153,7 +158,7 @@ func (t Task) End(o Outcome, now time.Time) Transition {
 		return t.Release(now)
 	}
 	tr := t.begin(StepEnd, now)
-	tr.Slot = -1
+	tr.Slot, tr.Settles, tr.A = -1, t.BridgedAt.IsZero(), o.Took(LegA)
 	tr.Attempt = t.attempt(time.Time{})
 	tr.Attempt.close(o)
 	n := &tr.Task
@@ -196,7 +201,7 @@ func (t Task) Release(now time.Time) Transition {
 		return t.Lose(now)
 	}
 	tr := t.begin(StepRelease, now)
-	tr.Slot = -1
+	tr.Slot, tr.Settles = -1, true
 	tr.Attempt = Attempt{CallID: t.CallID}
 	n := &tr.Task
 	n.Attempts--
@@ -222,7 +227,7 @@ func (t Task) Release(now time.Time) Transition {
 // honoured.
 func (t Task) Lose(now time.Time) Transition {
 	tr := t.begin(StepLose, now)
-	tr.Slot = -1
+	tr.Slot, tr.Settles = -1, t.BridgedAt.IsZero()
 	tr.Attempt = t.attempt(time.Time{})
 	tr.Attempt.BridgedAt, tr.Attempt.EndedAt = t.BridgedAt, now
 	tr.Attempt.Result, tr.Attempt.HangupBy = CallFailed, InternalCancel
@@ -276,7 +281,7 @@ func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
 	t.Status, t.CallID, t.Node, t.Epoch = Executed, tr.From.CallID, tr.From.Node, tr.From.Epoch
 	t.Result, t.Comment, t.EventSeq = "", "", t.EventSeq-len(tr.Events)
 	refused = t.begin(StepEnd, now)
-	refused.Slot = tr.Slot
+	refused.Slot, refused.Settles, refused.A = tr.Slot, tr.Settles, tr.A
 	refused.Attempt = Attempt{
 		CallID: t.CallID, BridgedAt: t.BridgedAt, EndedAt: now,
 		Result: CallFailed, HangupBy: InternalCancel, HangupCause: CauseName(CauseTemporary),

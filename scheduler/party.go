@@ -28,6 +28,7 @@ type Client struct {
 	UserID     UserID // for whom it acts on the admin API
 	Name       string
 	SecretHash string    // argon2id, PHC string format
+	Settings   Settings  `gorm:"embedded"`
 	CreatedAt  time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 }
 

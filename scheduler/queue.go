@@ -17,8 +17,9 @@ type Queue struct {
 	// Priority is 0 to 9; beside other queues of its client the queue weighs one
 	// more than it.
 	Priority  int
-	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
-	DeletedAt time.Time `gorm:"serializer:instant"` // zero: live
+	Brake     BrakeSettings `gorm:"embedded;embeddedPrefix:asr_"`
+	CreatedAt time.Time     `gorm:"serializer:instant;autoCreateTime:false"`
+	DeletedAt time.Time     `gorm:"serializer:instant"` // zero: live
 }
 
 // Limits of a queue's start rate, in starts a second.
@@ -49,6 +50,8 @@ type Runtime struct {
 	// NextStart is when the start rate lets the next task start; zero: at once.
 	NextStart time.Time `gorm:"serializer:instant"`
 	Hold      Hold      `gorm:"embedded;embeddedPrefix:hold_"`
+	Closed    Hold      `gorm:"-"` // by the window, as At read it
+	Brake     Brake     `gorm:"serializer:json"`
 	// WakeAt is a lower bound of the next moment when something of the queue
 	// may start; zero: nothing can until something is written. See Wake.
 	WakeAt time.Time `gorm:"serializer:instant"`
@@ -65,6 +68,7 @@ const (
 	GateOff        Gate = "scheduler_off"
 	GateNotDue     Gate = "not_due"
 	GateInterval   Gate = "interval"
+	GateASR        Gate = "asr"
 	GateConcurrent Gate = "concurrent"
 	GateStartRate  Gate = "start_rate"
 	GateDialer     Gate = "dialer"
@@ -87,7 +91,10 @@ func (r Runtime) Wake(q Queue, first time.Time) time.Time {
 	if !q.On || !q.DeletedAt.IsZero() || first.IsZero() || r.full(q) {
 		return time.Time{}
 	}
-	wake := later(first, r.Hold.Until)
+	wake := later(later(first, r.Hold.Until), r.Brake.Until)
+	if r.Brake.room(q, r.Running, wake) <= 0 {
+		return time.Time{} // until a probe ends
+	}
 	if q.StartRate > 0 {
 		wake = later(wake, r.NextStart)
 	}

@@ -46,6 +46,7 @@ const (
 	MaxExternalID     = 128 // characters
 	MaxANIs           = 50  // caller numbers of one list
 	MaxBatch          = 50_000
+	MaxDTMF           = 64   // digits and pauses
 	DefaultPause      = 60   // seconds
 	DefaultRing       = 30   // seconds
 	DefaultDuration   = 7200 // seconds
@@ -63,6 +64,13 @@ type Params struct {
 	CallDuration   int      `json:"call_duration,omitempty"`
 	AttemptSrcANI  []string `json:"attempt_src_ani,omitempty"` // per attempt; the last one stays
 	AttemptDstANI  []string `json:"attempt_dst_ani,omitempty"`
+	// Ids of sounds: the one that A hears before B is called, and the one that
+	// both hear before they are connected; "": none.
+	AnnounceSoundID    string `json:"announce_sound_id,omitempty"`
+	DstAnnounceSoundID string `json:"dst_announce_sound_id,omitempty"`
+	// DstDTMF is sent to B after it answered, before it is connected: 0-9, *, #,
+	// A-D, and the pauses w (half a second) and p (two seconds).
+	DstDTMF string `json:"dst_dtmf,omitempty"`
 	// Ignored are parameters that are kept and told again, and never acted on,
 	// as the JSON they were given in.
 	Ignored map[string]json.RawMessage `json:"ignored,omitempty"`

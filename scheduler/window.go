@@ -32,6 +32,7 @@ func (w Window) hold(held Hold, now time.Time) (hold Hold, never bool) {
 // At returns the row as it is to be read at now: held by its queue's window,
 // also when no claim has looked at it since the window closed.
 func (r Runtime) At(w Window, now time.Time) Runtime {
+	r.Closed, _ = w.hold(Hold{}, now)
 	r.Hold, _ = w.hold(r.Hold, now)
 	return r
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -101,7 +102,7 @@ func TestReconsider(t *testing.T) {
 		"without a rate the next starts at once": {Runtime{NextStart: began.Add(time.Hour)}, 0, Runtime{NextStart: began}},
 	} {
 		t.Run(claim, func(t *testing.T) {
-			if got := tc.was.Reconsider(Queue{On: true, StartRate: tc.rate}, began); got != tc.want {
+			if got := tc.was.Reconsider(Queue{On: true, StartRate: tc.rate}, began); !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("became %+v, want %+v", got, tc.want)
 			}
 		})

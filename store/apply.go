@@ -102,7 +102,7 @@ func (t *tx) fence(owner scheduler.Owner) error {
 }
 
 // apply writes transitions of queues whose rows are locked, and moves the
-// queues' counts by what was taken.
+// queues' counts and brakes by what was taken.
 func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, error) {
 	if err := t.honourCancels(trs); err != nil {
 		return nil, err
@@ -123,7 +123,8 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		}
 		written = append(written, trs[i])
 		events = append(events, trs[i].Events...)
-		at[trs[i].Task.QueueID].runtime.Running += trs[i].Slot
+		l := at[trs[i].Task.QueueID]
+		l.runtime = l.runtime.Moved(l.queue, trs[i])
 	}
 	t.written = append(t.written, written...)
 	if err := t.writeAttempts(written); err != nil {

@@ -53,10 +53,18 @@ func (s *Store) UpdateExtension(ctx context.Context, client scheduler.ClientID, 
 	return changed, err
 }
 
-// DeleteExtension marks an extension as deleted. Tasks that wait for it end as
-// they come due; what has been called keeps it.
+// DeleteExtension marks an extension as deleted, and is the client's default no
+// more. Tasks that wait for it end as they come due; what has been called
+// keeps it.
 func (s *Store) DeleteExtension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID, now time.Time) error {
 	return s.write(ctx, func(t *tx) error {
+		forget := t.db.Model(&scheduler.Client{}).Where("id = ? AND default_extension_id = ?", client, id).Update("default_extension_id", nil)
+		if forget.Error != nil && !missing(forget.Error) {
+			return forget.Error
+		}
+		if forget.Error != nil {
+			return scheduler.Errorf(scheduler.NotFound, "there is no extension %d", id)
+		}
 		res := extensions(t.db, client).Where("id = ?", id).Select("DeletedAt").Updates(scheduler.Extension{DeletedAt: now})
 		if missing(res.Error) || res.Error == nil && res.RowsAffected == 0 {
 			return scheduler.Errorf(scheduler.NotFound, "there is no extension %d", id)

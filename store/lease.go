@@ -27,9 +27,10 @@ const (
 
 	renewLease = `UPDATE nodes SET expires_at = $3 WHERE id = $1 AND epoch = $2`
 
-	// A node without executed tasks leaves nothing to be taken over.
+	// A node without executed tasks and answered legs leaves nothing to be taken over.
 	lapsedNodes = `SELECT id FROM nodes n WHERE expires_at <= $1 AND id <> $2
-		AND EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed') ORDER BY id`
+		AND (EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed')
+			OR EXISTS (SELECT 1 FROM dialogs WHERE node = n.id)) ORDER BY id`
 
 	raiseEpoch = `UPDATE nodes SET epoch = epoch + 1 WHERE id = $1 AND expires_at <= $2`
 
@@ -82,7 +83,9 @@ func (s *Store) Join(ctx context.Context, node string, now time.Time, lease time
 		}
 		owner = scheduler.Owner{Node: node, Epoch: epochs[0]}
 		if t.postgres == nil {
-			_, err = t.pool.ExecContext(ctx, ownExecutedSQLite, node, owner.Epoch)
+			if _, err = t.pool.ExecContext(ctx, ownExecutedSQLite, node, owner.Epoch); err == nil {
+				_, err = t.pool.ExecContext(ctx, ownLegsSQLite, node)
+			}
 		} else {
 			_, err = t.pool.ExecContext(ctx, ownExecuted, node, node, owner.Epoch)
 		}
@@ -131,7 +134,8 @@ func (s *Store) Renew(ctx context.Context, owner scheduler.Owner, until time.Tim
 }
 
 // TakeOver raises the epoch of every node whose lease ran out by now and makes
-// its executed tasks the owner's. It returns them, to be lost.
+// its executed tasks and answered legs the owner's. It returns the tasks, to be
+// lost; LeftLegs knows the legs.
 func (s *Store) TakeOver(ctx context.Context, owner scheduler.Owner, now time.Time) ([]scheduler.Task, error) {
 	ctx, cancel := s.within(ctx, workerPatience)
 	defer cancel()
@@ -173,6 +177,9 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 		return nil, err
 	}
 	if _, err := t.pool.ExecContext(t.ctx, ownExecuted, node, owner.Node, owner.Epoch); err != nil {
+		return nil, err
+	}
+	if _, err := t.pool.ExecContext(t.ctx, ownLegs, node, owner.Node); err != nil {
 		return nil, err
 	}
 	for i := range left {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -102,7 +103,7 @@ func TestClientsAreThoseOfTheAccountAndBelow(t *testing.T) {
 			for who, c := range clients {
 				got, err := s.ClientOf(t.Context(), name, c.ID)
 				if slices.Contains(want, who) {
-					if err != nil || got != c {
+					if err != nil || !reflect.DeepEqual(got, c) {
 						t.Errorf("client of %s for %s: %+v, %v", who, name, got, err)
 					}
 				} else {
@@ -122,7 +123,7 @@ func TestAddClient(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := storetest.Client(t, s)
 		got, err := s.ClientByID(t.Context(), c.ID)
-		if err != nil || got != c {
+		if err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("got %+v, %v, want %+v", got, err, c)
 		}
 		for claim, id := range map[string]scheduler.ClientID{

@@ -69,6 +69,12 @@ func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queu
 	return q, err
 }
 
+// settings are the fields of a queue that its owner may change, but its name.
+var settings = []any{
+	"Comment", "On", "Limit", "IntervalID", "StartRate", "Priority",
+	"asr_min_percent", "asr_basis", "asr_window", "asr_min_attempts", "asr_pause",
+}
+
 // UpdateQueue changes the settings of a queue: change is given what is stored,
 // under its lock. What is executed goes on, whatever the new limit.
 func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error) {
@@ -90,14 +96,28 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 		if err := t.useInterval(changed); err != nil {
 			return err
 		}
-		err = queues(t.db, client).Where("id = ?", id).Select("Name", "Comment", "On", "Limit", "IntervalID", "StartRate", "Priority").Updates(changed).Error
+		err = queues(t.db, client).Where("id = ?", id).Select("Name", settings...).Updates(changed).Error
 		if err != nil {
 			return err
 		}
 		locked[0].queue = changed
+		locked[0].runtime.Brake = locked[0].runtime.Brake.Edited(stored.Brake, changed.Brake, t.now().UTC())
 		return t.reconsider(locked)
 	})
 	return changed, err
+}
+
+// ResetBrake closes the brake of a queue and forgets what it counted: what is
+// due starts again.
+func (s *Store) ResetBrake(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) error {
+	return s.write(ctx, func(t *tx) error {
+		locked, err := t.lockQueue(client, id)
+		if err != nil {
+			return err
+		}
+		locked[0].runtime.Brake = scheduler.Brake{}
+		return t.saveRuntimes(locked)
+	})
 }
 
 // lockQueue locks the runtime row of a client's live queue.

@@ -26,6 +26,7 @@ var lockRuntimes = statement{
 }
 
 const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
+	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake,
 	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions
 	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
@@ -43,12 +44,12 @@ var firstReady = statement{
 
 var updateRuntimes = statement{
 	postgres: `UPDATE queue_runtime r SET running = v.running, hold_gate = v.gate, hold_until = v.until,
-		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start
+		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start, brake = v.brake
 	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[],
-		$7::timestamptz[]) AS v(id, running, gate, until, detail, wake, next_start)
+		$7::timestamptz[], $8::text[]) AS v(id, running, gate, until, detail, wake, next_start, brake)
 	WHERE r.queue_id = v.id`,
 	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6,
-		next_start = $7 WHERE queue_id = $1`,
+		next_start = $7, brake = $8 WHERE queue_id = $1`,
 }
 
 func queueIDs(ids []scheduler.QueueID) batch {
@@ -75,11 +76,15 @@ func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 
 func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
-	var conditions sql.RawBytes
+	var conditions, brake sql.RawBytes
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
+		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake,
 		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt},
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions)
 	rt.QueueID = q.ID
+	if err == nil && len(brake) > len("{}") {
+		err = json.Unmarshal(brake, &rt.Brake)
+	}
 	if err != nil || q.IntervalID == nil {
 		return err
 	}
@@ -121,6 +126,10 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		}
 	}
 	type L = lockedQueue
+	brakes, err := jsonCol(locked, "{}", func(l *L) any { return l.runtime.Brake.Kept() })
+	if err != nil {
+		return err
+	}
 	return t.exec(updateRuntimes, batch{n: len(locked), columns: []column{
 		col(locked, func(l *L) int64 { return int64(l.queue.ID) }),
 		col(locked, func(l *L) int { return l.runtime.Running }),
@@ -129,6 +138,7 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		col(locked, func(l *L) string { return l.runtime.Hold.Detail }),
 		timeCol(locked, func(l *L) time.Time { return l.runtime.WakeAt }),
 		timeCol(locked, func(l *L) time.Time { return l.runtime.NextStart }),
+		brakes,
 	}})
 }
 

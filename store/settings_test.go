@@ -18,6 +18,7 @@ type stilling struct {
 	change, undo func(w *world)
 	most         int
 	once         bool // one more may start, then none
+	fails        bool // calls end as the network's fault; else they are lost
 }
 
 // A setting holds for every claim that begins after its commit, whoever claims,
@@ -58,6 +59,18 @@ func TestSettingsRaceWithClaims(t *testing.T) {
 			undo:   set(func(q *scheduler.Queue) { q.StartRate = 0 }),
 			most:   4, once: true,
 		},
+		"brake closed to what was counted, then reset": {
+			fails: true, change: func(w *world) { w.brake() },
+			undo: func(w *world) { must(w.T, w.s.ResetBrake(context.Background(), w.cl.ID, w.queue.ID)) },
+		},
+		"brake closed to what was counted, then given up": {
+			fails: true, change: func(w *world) { w.brake() },
+			undo: set(func(q *scheduler.Queue) { q.Brake.MinPercent = 0 }),
+		},
+		"brake closed to what was counted, then eased": {
+			fails: true, change: func(w *world) { w.brake() },
+			undo: set(func(q *scheduler.Queue) { q.Brake.MinAttempts = 1000 }),
+		},
 		"deleted": {
 			change: func(w *world) {
 				must(w.T, w.s.DeleteQueue(context.Background(), w.cl.ID, w.queue.ID, true, w.now))
@@ -68,6 +81,34 @@ func TestSettingsRaceWithClaims(t *testing.T) {
 			each(t, 4, func(w *world) { w.raceClaims(still) })
 		})
 	}
+}
+
+// brake gives the queue a brake, waits until it has counted an attempt, and
+// makes that enough to open it.
+func (w *world) brake() {
+	w.Helper()
+	settings := scheduler.BrakeSettings{MinPercent: 100, Basis: scheduler.BasisNER, Window: 600, MinAttempts: 1000, Pause: 300}
+	w.setBrake(settings)
+	for deadline := time.Now().Add(10 * time.Second); w.runtime().Brake.Kept() == nil; {
+		if time.Now().After(deadline) {
+			w.Fatal("nothing is counted")
+		}
+	}
+	settings.MinAttempts = 1
+	w.setBrake(settings)
+}
+
+func (w *world) setBrake(s scheduler.BrakeSettings) {
+	w.Helper()
+	_, err := w.s.UpdateQueue(context.Background(), w.cl.ID, w.queue.ID, func(q *scheduler.Queue) error { q.Brake = s; return nil })
+	must(w.T, err)
+}
+
+// congested is an attempt that the network refused.
+func (w *world) congested() scheduler.Outcome {
+	o := w.busy()
+	o.Legs[0].Disposition = scheduler.Congestion
+	return o
 }
 
 // window stores an interval that is open, or opens in an hour.
@@ -109,7 +150,7 @@ func (w *world) moveWindow(open bool) {
 func (w *world) raceClaims(still stilling) {
 	w.addDue(20)
 	owners := []scheduler.Owner{w.join("n1"), w.join("n2"), w.join("n3")}
-	r := &race{world: w, most: still.most, once: still.once, looked: make(chan struct{}, 1), started: make(chan struct{}, 1)}
+	r := &race{world: w, most: still.most, once: still.once, fails: still.fails, looked: make(chan struct{}, 1), started: make(chan struct{}, 1)}
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	var claiming sync.WaitGroup
 	for _, owner := range owners {
@@ -154,6 +195,7 @@ type race struct {
 	*world
 	most     int
 	once     bool
+	fails    bool
 	stilled  atomic.Bool
 	up, late atomic.Int32
 	looked   chan struct{} // a claim that began after the change is over
@@ -182,7 +224,11 @@ func (r *race) claims(ctx context.Context, owner scheduler.Owner) {
 		}
 		for _, s := range started {
 			r.up.Add(-1)
-			r.apply(owner, s.Transition.Task.Lose(r.now))
+			end := s.Transition.Task.Lose(r.now)
+			if r.fails {
+				end = s.Transition.Task.End(r.congested(), r.now)
+			}
+			r.apply(owner, end)
 			// There is always something due; a deleted queue takes nothing more.
 			_, err := r.s.AddTasks(ctx, r.cl.ID, r.queue.ID, []scheduler.Task{r.draft(0)})
 			if err != nil && ctx.Err() == nil && scheduler.KindOf(err) != scheduler.NotFound {

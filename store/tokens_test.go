@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"crypto/sha256"
+	"reflect"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestTokens(t *testing.T) {
 		))
 		t.Run("a client's token acts for it and its user", func(t *testing.T) {
 			p, err := s.Principal(t.Context(), hash("client"), now)
-			if err != nil || p.Client == nil || *p.Client != c || p.User.ID != user || p.Account.ID != storetest.MasterID {
+			if err != nil || p.Client == nil || !reflect.DeepEqual(*p.Client, c) || p.User.ID != user || p.Account.ID != storetest.MasterID {
 				t.Errorf("got %+v, %v", p, err)
 			}
 		})

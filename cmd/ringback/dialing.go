@@ -19,6 +19,7 @@ import (
 // drivers that must be closed.
 type carriers struct {
 	engine  *dialer.Engine
+	sounds  dialer.Sounds // what calls may be announced with
 	drivers []dialer.Driver
 	shared  map[network]dialer.Driver
 }
@@ -30,17 +31,31 @@ type network struct{ driver, url, app string }
 
 func networkOf(t config.Trunk) network { return network{t.Driver, t.URL, t.App} }
 
+// carrierOptions are what carriers work with.
+type carrierOptions struct {
+	now      func() time.Time
+	observed *metrics
+	keeper   *dialer.Keeper
+	log      *slog.Logger
+}
+
 // openCarriers opens the drivers of the configured trunks; or, where every
 // call is to be simulated, the simulated carrier alone.
-func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, log *slog.Logger) (*carriers, error) {
+func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	list := cfg.Trunks
 	if cfg.Dialer == "sim" {
 		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
 	}
 	c := &carriers{shared: map[network]dialer.Driver{}}
+	var err error
+	if cfg.SoundsDir != "" {
+		if c.sounds, err = dialer.LoadSounds(cfg.SoundsDir); err != nil {
+			return nil, fmt.Errorf("RINGBACK_SOUNDS_DIR: %w", err)
+		}
+	}
 	trunks := make([]dialer.Trunk, len(list))
 	for i, t := range list {
-		driver, err := c.open(cfg, t, log)
+		driver, err := c.open(cfg, t, o.log)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -52,11 +67,10 @@ func openCarriers(cfg config.Config, now func() time.Time, observed *metrics, lo
 			trunks[i].Health = func(context.Context) error { return lines.TrunkHealth(t.Name) }
 		}
 	}
-	var err error
-	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: now, Log: log, Observer: observed}); err != nil {
+	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: o.now, Log: o.log, Observer: o.observed, Keeper: o.keeper, Sounds: c.sounds}); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	observed.trunks(c.engine)
+	o.observed.trunks(c.engine)
 	return c, nil
 }
 
@@ -92,7 +106,7 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 	case "ari":
 		return ari.New(ari.Options{
 			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, Node: cfg.Node,
-			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Log: log,
+			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Sounds: soundsOf(cfg.Trunks, networkOf(t)), Log: log,
 		})
 	}
 	return nil, fmt.Errorf("there is no driver %s", t.Driver)
@@ -123,6 +137,18 @@ func endpoints(trunks []config.Trunk, of network) map[string]string {
 	for _, t := range trunks {
 		if networkOf(t) == of {
 			m[t.Name] = t.Endpoint
+		}
+	}
+	return m
+}
+
+// soundsOf are the directories of sounds of all trunks on one application of an
+// Asterisk, which finds the others where we do.
+func soundsOf(trunks []config.Trunk, of network) map[string]string {
+	m := map[string]string{}
+	for _, t := range trunks {
+		if networkOf(t) == of && t.Sounds != "" {
+			m[t.Name] = t.Sounds
 		}
 	}
 	return m

@@ -21,7 +21,7 @@ func TestTrunksOfOneAsterisk(t *testing.T) {
 		trunk("a", here, "x"), trunk("b", here, "x"), trunk("c", here, "y"), trunk("d", there, "x"),
 		{Name: "e", Driver: "sim"},
 	}}
-	c, err := openCarriers(cfg, time.Now, newMetrics(), slog.New(slog.DiscardHandler))
+	c, err := openCarriers(cfg, carrierOptions{now: time.Now, observed: newMetrics(), log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

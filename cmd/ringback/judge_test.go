@@ -62,6 +62,7 @@ func judgement(path string, gone map[int][]time.Time) (verdict, error) {
 			c.open++
 		case e.Event == "originate":
 			c.open++
+		case e.Event == "play", e.Event == "dtmf":
 		case c == nil:
 			v.faults = append(v.faults, "an end without an originate: "+e.Call)
 		default:

@@ -15,6 +15,7 @@ import (
 
 	"ringback/api"
 	"ringback/config"
+	"ringback/dialer"
 	"ringback/scheduler"
 	"ringback/store"
 	"ringback/webhooks"
@@ -55,13 +56,14 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	observed := newMetrics()
-	networks, err := openCarriers(cfg, clock.Now, observed, log)
+	lease := scheduler.NewLease()
+	keeper := dialer.NewKeeper(dialer.KeeperOptions{Legs: db, Lease: lease, Log: log})
+	networks, err := openCarriers(cfg, carrierOptions{now: clock.Now, observed: observed, keeper: keeper, log: log})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.close()) }()
 
-	lease := scheduler.NewLease()
 	recorder := scheduler.NewRecorder(scheduler.RecorderOptions{
 		Results: db, Lease: lease, Now: clock.Now, Log: log,
 	})
@@ -99,6 +101,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	writer.Go(func() { recorder.Run(finishing) })
 	finishers.Go(func() { node.Run(finishing) })
 	finishers.Go(func() { notifier.Run(finishing) })
+	finishers.Go(func() { keeper.Run(finishing, networks.engine.Recover) })
 	finishers.Go(func() { hangUpWhenFenced(finishing, lease, dispatcher) })
 	dispatcher.Lose(left)
 	starters.Go(func() { dispatcher.Run(ctx) })
@@ -109,7 +112,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Start()
 	options := api.Options{
 		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion,
-		TrustedProxies: cfg.TrustedProxies, Observer: observed, Simulated: simulated(cfg),
+		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
 		Ready: health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
 	}
 	if cfg.MetricsListen == "" {

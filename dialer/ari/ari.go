@@ -18,7 +18,9 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
+	"time"
 
 	"ringback/dialer"
 )
@@ -28,6 +30,7 @@ import (
 type Driver struct {
 	app       string
 	endpoints map[string]endpoint
+	sounds    map[string]string
 	log       *slog.Logger
 	rest      *rest
 	link      link
@@ -50,7 +53,7 @@ func New(o Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{
-		app: s.app, endpoints: s.endpoints, log: s.log, rest: newREST(s.base, o.Username, o.Password),
+		app: s.app, endpoints: s.endpoints, sounds: o.Sounds, log: s.log, rest: newREST(s.base, o.Username, o.Password),
 		linked: make(chan struct{}), legs: map[dialer.LegID]*leg{},
 	}
 	d.life, d.kill = context.WithCancel(context.Background())
@@ -82,6 +85,7 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	l := newLeg(d, o.ID, originated{
 		Endpoint: dial, App: d.app, CallerID: callerID(o.Caller), Timeout: unansweredFor, Originator: o.Partner,
 	}, events)
+	l.sounds = d.sounds[o.Trunk]
 	if err := d.add(l); err != nil {
 		return err
 	}
@@ -144,6 +148,40 @@ func (d *Driver) Ringback(ctx context.Context, id dialer.LegID, on bool) error {
 		return err
 	}
 	return d.rest.ring(ctx, id, on)
+}
+
+// Play lets Asterisk play a sound of its own disk to an answered leg: one below
+// the trunk's directory of sounds, or the very file that we read.
+func (d *Driver) Play(ctx context.Context, id dialer.LegID, s dialer.Sound) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	file := strings.TrimSuffix(s.File, ".wav") // Asterisk picks the format
+	if l.sounds != "" {
+		file = l.sounds + "/" + s.ID
+	}
+	playback := l.hears(playMark)
+	if err := d.rest.play(ctx, id, playback, "sound:"+file); err != nil {
+		l.played(playback)
+		return err
+	}
+	return nil
+}
+
+// Press lets Asterisk send digits to an answered leg. It tells nobody when it
+// has, so that Played comes once it must have.
+func (d *Driver) Press(ctx context.Context, id dialer.LegID, digits string) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	if err := d.rest.dtmf(ctx, id, digits); err != nil {
+		return err
+	}
+	sent := l.hears("dtmf")
+	time.AfterFunc(dialer.DigitsTime(digits), func() { l.played(sent) })
+	return nil
 }
 
 // Bridge puts two answered legs into a mixing bridge, which lasts as long as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,9 @@ func healthy(t testing.TB, d *ari.Driver) {
 func TestTheDriverKeepsItsPromises(t *testing.T) {
 	asterisktest.Each(t, func(t *testing.T, root string) {
 		pbx := asterisktest.Start(t, asterisktest.Options{Root: root})
+		sounds := pbx.Dir("sounds")
 		dialertest.Run(t, dialertest.Peer{
+			Sounds: filepath.Join(root, sounds),
 			Start: func(t *testing.T) dialer.Driver {
 				o := sipptest.Options{Scenario: "../sip/testdata/behaves.xml", Calls: sipptest.Many}
 				if strings.Contains(t.Name(), "two_answer_at_once") {
@@ -89,7 +92,9 @@ func TestTheDriverKeepsItsPromises(t *testing.T) {
 				}
 				peer := sipptest.Start(t, o)
 				t.Cleanup(peer.Finish)
-				return open(t, options(pbx, fmt.Sprintf("PJSIP/carrier/sip:{number}@%s", peer.Addr)))
+				own := options(pbx, fmt.Sprintf("PJSIP/carrier/sip:{number}@%s", peer.Addr))
+				own.Sounds = map[string]string{"peer": sounds}
+				return open(t, own)
 			},
 			Number: number,
 			Ring:   2 * time.Second, Talk: 800 * time.Millisecond,

@@ -3,6 +3,7 @@ package ari
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -23,7 +24,8 @@ type leg struct {
 	id     dialer.LegID
 	d      *Driver
 	body   originated
-	link   int // the number of the connection it was originated on
+	link   int    // the number of the connection it was originated on
+	sounds string // its trunk's directory of sounds, as Asterisk sees it; "": ours
 	events func(dialer.Event)
 	hang   chan struct{} // closed: it is to be hung up
 	over   chan struct{} // closed: Ended was told
@@ -35,6 +37,8 @@ type leg struct {
 	destroyed   bool // Asterisk says so
 	reason      dialer.HangupReason
 	bridge      string    // the one to remove with it
+	orders      int       // of sounds and digits, so far
+	playback    string    // what it hears; "": nothing
 	placedAt    time.Time // Asterisk has taken it; zero: not yet
 }
 
@@ -196,6 +200,44 @@ func (l *leg) answer() {
 	if !l.answered && !l.ended {
 		l.answered = true
 		l.tell(dialer.Event{Kind: dialer.Answered})
+	}
+}
+
+// playMark is in the names of playbacks, after that of their leg.
+const playMark = "play"
+
+// hears notes that the leg is given something to hear, of this kind, and names
+// it.
+func (l *leg) hears(kind string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.orders++
+	l.playback = fmt.Sprintf("%s.%s%d", l.id, kind, l.orders)
+	return l.playback
+}
+
+// heard is what the leg hears.
+func (l *leg) heard() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.playback
+}
+
+// played tells that what the leg heard is over.
+func (l *leg) played(playback string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if playback != "" && l.playback == playback && !l.ended {
+		l.playback = ""
+		l.tell(dialer.Event{Kind: dialer.Played})
+	}
+}
+
+// unplayed is played for a playback that failed, other than by the leg's end.
+func (l *leg) unplayed(playback string) {
+	if l.talks() && l.heard() == playback {
+		l.d.log.Warn("asterisk could not play a sound: is the file there, as it sees it?", "leg", string(l.id))
+		l.played(playback)
 	}
 }
 

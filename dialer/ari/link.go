@@ -29,6 +29,9 @@ const (
 	pingLimit = 5 * time.Second
 	// maxEvent bounds an event, in bytes.
 	maxEvent = 1 << 20
+	// failedFor is how long after a playback that failed the end of its channel,
+	// which may be why, is told.
+	failedFor = 300 * time.Millisecond
 	// lostAfter is how long Asterisk may be away before the legs on it are
 	// given up.
 	lostAfter = 2 * time.Minute
@@ -193,6 +196,12 @@ type event struct {
 	// Of Dial.
 	Peer   channel `json:"peer"`
 	Status string  `json:"dialstatus"`
+	// Of PlaybackFinished.
+	Playback struct {
+		ID     string `json:"id"`
+		Target string `json:"target_uri"` // channel: and its id
+		State  string `json:"state"`      // "done" or "failed"
+	} `json:"playback"`
 }
 
 // read passes events on until the connection is lost.
@@ -218,8 +227,11 @@ func (d *Driver) read(ctx context.Context, conn *websocket.Conn) error {
 // of ours and no leg was given up before.
 func (d *Driver) take(e event) {
 	id := e.Channel.ID
-	if e.Type == "Dial" {
+	switch e.Type {
+	case "Dial":
 		id = e.Peer.ID
+	case "PlaybackFinished":
+		id = dialer.LegID(strings.TrimPrefix(e.Playback.Target, "channel:"))
 	}
 	l := d.leg(id)
 	if l == nil {
@@ -242,6 +254,12 @@ func (d *Driver) take(e event) {
 		}
 	case "StasisStart":
 		l.answer()
+	case "PlaybackFinished":
+		if e.Playback.State != "failed" {
+			l.played(e.Playback.ID)
+			return
+		}
+		time.AfterFunc(failedFor, func() { l.unplayed(e.Playback.ID) })
 	case "ChannelDestroyed":
 		l.destroy(e.Cause, e.sip(), e.Text)
 	}

@@ -24,7 +24,10 @@ type Options struct {
 	// Endpoints are dial strings by trunk, such as "PJSIP/{number}@trunk";
 	// {number} is replaced by the digits, {e164} by them with a leading +.
 	Endpoints map[string]string
-	Log       *slog.Logger // nil: nothing is logged
+	// Sounds are the directories by trunk in which Asterisk finds the sounds;
+	// without one it finds them where we do.
+	Sounds map[string]string
+	Log    *slog.Logger // nil: nothing is logged
 }
 
 // settings are options that were understood.

@@ -29,12 +29,31 @@ func (d *Driver) reconcile(ctx context.Context) error {
 			l.lose("the channel is gone")
 		case c.inStasis():
 			l.answer()
+			if err := d.checkSound(ctx, l); err != nil {
+				return err
+			}
 		}
 	}
 	if err := d.clearChannels(ctx, there); err != nil {
 		return err
 	}
 	return d.clearBridges(ctx)
+}
+
+// checkSound finds out whether a sound has ended meanwhile.
+func (d *Driver) checkSound(ctx context.Context, l *leg) error {
+	playback := l.heard()
+	if !strings.Contains(playback, playMark) {
+		return nil
+	}
+	plays, err := d.rest.isPlaying(ctx, playback)
+	if err != nil {
+		return fmt.Errorf("ask for a playback: %w", err)
+	}
+	if !plays {
+		l.played(playback)
+	}
+	return nil
 }
 
 // clearChannels hangs up what is ours and belongs to no leg.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,41 @@ func (r *rest) ring(ctx context.Context, id dialer.LegID, on bool) error {
 	}
 	return r.do(ctx, method, r.channel(id, "ring"), nil, nil)
 }
+
+// play lets a channel hear a medium, under the name playback.
+func (r *rest) play(ctx context.Context, id dialer.LegID, playback, media string) error {
+	return r.do(ctx, http.MethodPost, r.channel(id, "play", url.PathEscape(playback)), struct {
+		Media string `json:"media"`
+	}{media}, nil)
+}
+
+// isPlaying reports whether a playback has not ended.
+func (r *rest) isPlaying(ctx context.Context, playback string) (bool, error) {
+	err := r.do(ctx, http.MethodGet, r.base.JoinPath("playbacks", url.PathEscape(playback)), nil, nil)
+	if errors.Is(err, errGone) {
+		return false, nil
+	}
+	return true, err
+}
+
+// dtmf sends digits to a channel. Asterisk knows the pause w, of half a second.
+func (r *rest) dtmf(ctx context.Context, id dialer.LegID, digits string) error {
+	u := r.channel(id, "dtmf")
+	var sent strings.Builder
+	for i := range len(digits) {
+		if pause := dialer.PauseOf(digits[i]); pause > 0 {
+			sent.WriteString(strings.Repeat("w", int(pause/dialer.PauseOf('w'))))
+		} else {
+			sent.WriteByte(digits[i])
+		}
+	}
+	u.RawQuery = url.Values{
+		"dtmf": {sent.String()}, "duration": {ms(dialer.DigitTone)}, "between": {ms(dialer.DigitGap)},
+	}.Encode()
+	return r.do(ctx, http.MethodPost, u, nil, nil)
+}
+
+func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // hangup ends a channel; one that is gone is no error.
 func (r *rest) hangup(ctx context.Context, id dialer.LegID, reason string) error {

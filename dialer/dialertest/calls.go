@@ -19,6 +19,7 @@ const (
 	never moment = iota
 	aRings
 	bRings
+	announced
 	bridged
 )
 
@@ -29,6 +30,8 @@ type call struct {
 	limit bool // the maximum duration is half the talk
 	cutAt moment
 	cut   scheduler.Cut
+	// Ids of sounds: to A, to both; and digits to B.
+	announceA, announceBoth, digits string
 
 	// What is wanted. A leg is "role disposition by", with " lost"; of several
 	// lists of legs one must fit.
@@ -142,6 +145,42 @@ var calls = map[string]call{
 		comment: "a_number congestion", result: scheduler.CallFailed, by: scheduler.CalleeRefuse,
 	},
 
+	"A hears its announcement before B is called": {
+		a: []Behaviour{Answers}, b: Answers, limit: true, announceA: shortSound,
+		legs:   legs("a answered us", "b answered us"),
+		result: scheduler.CallBridged, by: scheduler.InternalCancel, cause: "NORMAL_CLEARING", final: true,
+	},
+	"A and B hear their announcement before they are connected": {
+		a: []Behaviour{Answers}, b: Answers, limit: true, announceBoth: shortSound,
+		legs:   legs("a answered us", "b answered us"),
+		result: scheduler.CallBridged, by: scheduler.InternalCancel, cause: "NORMAL_CLEARING", final: true,
+	},
+	"B is sent digits before it is connected": {
+		a: []Behaviour{Answers}, b: Answers, limit: true, digits: "1w*",
+		legs:   legs("a answered us", "b answered us"),
+		result: scheduler.CallBridged, by: scheduler.InternalCancel, cause: "NORMAL_CLEARING", final: true,
+	},
+	"everything that can be heard, one after the other": {
+		a: []Behaviour{Answers}, b: Answers, limit: true, announceA: shortSound, announceBoth: shortSound, digits: "12",
+		legs:   legs("a answered us", "b answered us"),
+		result: scheduler.CallBridged, by: scheduler.InternalCancel, cause: "NORMAL_CLEARING", final: true,
+	},
+	"A hangs up during its announcement": {
+		a: []Behaviour{LeavesEarly}, b: Answers, announceA: longSound,
+		legs: legs("a answered peer"), comment: "a_number hung up",
+		result: scheduler.CallAnswered, by: scheduler.CallerCancel,
+	},
+	"B hangs up during the announcement to both": {
+		a: []Behaviour{Answers}, b: LeavesEarly, announceBoth: longSound,
+		legs: legs("a answered us", "b answered peer"), comment: "b_number hung up",
+		result: scheduler.CallAnswered, by: scheduler.CalleeBye,
+	},
+	"a client hangs up during the announcement to A": {
+		a: []Behaviour{Answers}, b: Answers, announceA: longSound, cutAt: announced, cut: scheduler.CutAPI,
+		legs: legs("a answered us"), comment: scheduler.CommentCancelled,
+		result: scheduler.CallAnswered, by: scheduler.InternalCancel, final: true,
+	},
+
 	"a client hangs up while A rings": {
 		a: []Behaviour{Silent}, b: Answers, cutAt: aRings, cut: scheduler.CutAPI,
 		legs: legs("a cancelled us"), comment: scheduler.CommentCancelled,
@@ -182,6 +221,7 @@ func (c call) run(t *testing.T, p Peer) {
 			cut(bRings)
 		}
 	})
+	r.NotifyPlay(func(dialer.LegID) { cut(announced) })
 	var bridges []time.Time
 	o := e.Dial(ctx, c.spec(p), func(at time.Time) {
 		bridges = append(bridges, at)
@@ -191,6 +231,7 @@ func (c call) run(t *testing.T, p Peer) {
 		t.Errorf("the call is over before legs %v have ended", open)
 	}
 	c.judge(t, o, bridges)
+	c.judgeSounds(t, r, o)
 	c.judgeTask(t, o)
 	if talk := o.EndedAt.Sub(o.BridgedAt); c.limit && (talk < p.Talk/2 || talk >= p.Talk) {
 		t.Errorf("the talk lasted %v of at most %v", talk, p.Talk/2)
@@ -213,6 +254,7 @@ func (c call) spec(p Peer) scheduler.Call {
 	if c.limit {
 		spec.MaxDuration = p.Talk / 2
 	}
+	spec.AnnounceA, spec.AnnounceBoth, spec.DigitsB = c.announceA, c.announceBoth, c.digits
 	for n, b := range c.a {
 		spec.A = append(spec.A, p.Number(scheduler.LegA, b, n))
 	}

@@ -39,6 +39,9 @@ type Peer struct {
 	Talk time.Duration
 	// Bubble runs a test in virtual time; nil: it runs as it is.
 	Bubble func(t *testing.T, f func(*testing.T))
+	// Sounds is the directory that the suite writes its sounds to, where the
+	// driver's network finds them; "": a directory of its own.
+	Sounds string
 	// Cannot says of tests, by name, why the driver or its peer cannot do them.
 	Cannot map[string]string
 }
@@ -77,7 +80,7 @@ func (p Peer) run(t *testing.T, name string, f func(*testing.T)) {
 // the driver is closed and its promises are checked.
 func (p Peer) start(t *testing.T) (*Recorder, *dialer.Engine) {
 	r := NewRecorder(p.Start(t))
-	e, err := dialer.New(dialer.Options{Trunks: []dialer.Trunk{{Name: "peer", Driver: r, Internal: true}}})
+	e, err := dialer.New(dialer.Options{Trunks: []dialer.Trunk{{Name: "peer", Driver: r, Internal: true}}, Sounds: p.sounds(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package dialertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ var promises = map[string]func(*testing.T, Peer){
 	"a context that ends hangs its legs up":                endedContext,
 	"hanging up a leg that is gone is no error":            hangupTwice,
 	"closing a driver ends its legs first":                 closeEndsLegs,
+	"a leg that was not answered plays nothing":            ringingPlaysNothing,
+	"closing a driver ends what is played":                 closeEndsSounds,
 	"calls made at the same time do not mix":               manyCalls,
 }
 
@@ -129,6 +132,39 @@ func closeEndsLegs(t *testing.T, p Peer) {
 	talks, _ := p.originate(t.Context(), t, r, Answers, 1)
 	rings.wait(t, p, dialer.Ringing)
 	talks.wait(t, p, dialer.Answered)
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if open := r.open(); len(open) > 0 {
+		t.Errorf("the driver is closed and legs %v have not ended", open)
+	}
+}
+
+func ringingPlaysNothing(t *testing.T, p Peer) {
+	r, _ := p.start(t)
+	leg, id := p.originate(t.Context(), t, r, Silent, 0)
+	leg.wait(t, p, dialer.Ringing)
+	if err := r.Play(t.Context(), id, p.sounds(t)[shortSound]); err == nil {
+		t.Error("a leg that rings is played a sound")
+	}
+	if err := r.Press(t.Context(), id, "1"); err == nil {
+		t.Error("a leg that rings is sent digits")
+	}
+	if err := r.Hangup(t.Context(), id, dialer.HangupNormal); err != nil {
+		t.Error(err)
+	}
+	leg.wait(t, p, dialer.Ended)
+}
+
+func closeEndsSounds(t *testing.T, p Peer) {
+	r, _ := p.start(t)
+	hears, heard := p.originate(t.Context(), t, r, Answers, 0)
+	dials, dialled := p.originate(t.Context(), t, r, Answers, 1)
+	hears.wait(t, p, dialer.Answered)
+	dials.wait(t, p, dialer.Answered)
+	if err := errors.Join(r.Play(t.Context(), heard, p.sounds(t)[longSound]), r.Press(t.Context(), dialled, "ppp")); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -21,6 +21,7 @@ type Recorder struct {
 	legs   map[dialer.LegID]*recorded
 	order  []dialer.LegID
 	notify func(dialer.Originate, dialer.Event)
+	onPlay func(dialer.LegID)
 }
 
 // recorded is what was told of a leg.
@@ -31,6 +32,7 @@ type recorded struct {
 	telling   atomic.Bool
 	overlap   atomic.Bool
 	hangups   []dialer.HangupReason
+	plays     int // sounds and digits that were ordered, and not refused
 }
 
 // NewRecorder records a driver.
@@ -70,6 +72,54 @@ func (r *Recorder) Originate(ctx context.Context, o dialer.Originate, events fun
 	rec.refused = err
 	r.mu.Unlock()
 	return err
+}
+
+// NotifyPlay makes f hear of every sound that a leg was given.
+func (r *Recorder) NotifyPlay(f func(dialer.LegID)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onPlay = f
+}
+
+// Play passes the order on and counts it.
+func (r *Recorder) Play(ctx context.Context, leg dialer.LegID, s dialer.Sound) error {
+	return r.played(leg, func() error { return r.Driver.Play(ctx, leg, s) })
+}
+
+// Press passes the order on and counts it.
+func (r *Recorder) Press(ctx context.Context, leg dialer.LegID, digits string) error {
+	return r.played(leg, func() error { return r.Driver.Press(ctx, leg, digits) })
+}
+
+// played counts an order before Played can be told of it.
+func (r *Recorder) played(leg dialer.LegID, order func() error) error {
+	count := func(by int) func(dialer.LegID) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if rec := r.legs[leg]; rec != nil {
+			rec.plays += by
+		}
+		return r.onPlay
+	}
+	told := count(1)
+	if err := order(); err != nil {
+		count(-1)
+		return err
+	}
+	if told != nil {
+		told(leg)
+	}
+	return nil
+}
+
+// Plays is how many sounds, or digits, a leg was given.
+func (r *Recorder) Plays(leg dialer.LegID) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.legs[leg]; rec != nil {
+		return rec.plays
+	}
+	return 0
 }
 
 // Hangup passes the order on and records its reason.
@@ -123,7 +173,7 @@ func (r *Recorder) hangups(id dialer.LegID) []dialer.HangupReason {
 func isEnd(ev dialer.Event) bool { return ev.Kind == dialer.Ended }
 
 var kindNames = map[dialer.EventKind]string{
-	dialer.Ringing: "ringing", dialer.EarlyMedia: "early media", dialer.Answered: "answered", dialer.Ended: "ended",
+	dialer.Ringing: "ringing", dialer.EarlyMedia: "early media", dialer.Answered: "answered", dialer.Played: "played", dialer.Ended: "ended",
 }
 
 // story is the leg's events in words.
@@ -159,7 +209,7 @@ func (l *recorded) faults() []string {
 			if isEnd(before) {
 				add("%s came after the end", kindNames[ev.Kind])
 			}
-			if before.Kind == dialer.Answered && !isEnd(ev) {
+			if count[dialer.Answered] > 0 && before.Kind >= dialer.Answered && ev.Kind < dialer.Played {
 				add("%s came after the answer", kindNames[ev.Kind])
 			}
 			if ev.At.Before(before.At) {
@@ -174,6 +224,9 @@ func (l *recorded) faults() []string {
 		if count[k] > 1 {
 			add("%s came %d times", kindNames[k], count[k])
 		}
+	}
+	if count[dialer.Played] > l.plays {
+		add("played came %d times of %d orders", count[dialer.Played], l.plays)
 	}
 	if count[dialer.Ended] != 1 {
 		add("ended came %d times", count[dialer.Ended])

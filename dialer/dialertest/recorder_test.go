@@ -42,6 +42,9 @@ func TestFaults(t *testing.T) {
 		want string // "": no fault
 	}{
 		"a call in order":          {&recorded{events: ev(dialer.EarlyMedia, dialer.Ringing, dialer.Answered, dialer.Ended)}, ""},
+		"a sound that was heard":   {&recorded{plays: 1, events: ev(dialer.Answered, dialer.Played, dialer.Ended)}, ""},
+		"a sound nobody ordered":   {&recorded{events: ev(dialer.Answered, dialer.Played, dialer.Ended)}, "played came 1 times of 0"},
+		"ringing after a sound":    {&recorded{plays: 1, events: ev(dialer.Answered, dialer.Played, dialer.Ringing, dialer.Ended)}, "after the answer"},
 		"an end alone":             {&recorded{events: ev(dialer.Ended)}, ""},
 		"refused and quiet":        {&recorded{refused: errors.New("no")}, ""},
 		"refused and told of":      {&recorded{refused: errors.New("no"), events: ev(dialer.Ended)}, "told of"},

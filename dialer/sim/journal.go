@@ -21,7 +21,8 @@ type journal struct {
 	failed error // of the lines nobody could be told about
 }
 
-// line is one line of the journal.
+// line is one line of the journal; what happens to every leg alike is filled
+// in by write.
 type line struct {
 	T       json.Number      `json:"t"` // Unix seconds, to the millisecond
 	Event   string           `json:"event"`
@@ -31,6 +32,8 @@ type line struct {
 	Task    scheduler.TaskID `json:"task"`
 	Attempt int              `json:"attempt"`
 	PID     int              `json:"pid"`
+	Sound   string           `json:"sound,omitempty"`  // of "play"
+	Digits  string           `json:"digits,omitempty"` // of "dtmf"
 }
 
 func openJournal(path string) (*journal, error) {
@@ -42,15 +45,14 @@ func openJournal(path string) (*journal, error) {
 }
 
 // write appends a line about a leg.
-func (j *journal) write(event string, o dialer.Originate) error {
+func (j *journal) write(l line, o dialer.Originate) error {
 	if j == nil {
 		return nil
 	}
 	ms := time.Now().UnixMilli()
-	text, err := json.Marshal(line{
-		T:     json.Number(fmt.Sprintf("%d.%03d", ms/1000, ms%1000)),
-		Event: event, Call: o.Call, Leg: o.Role, Number: o.Number.Dial(), Task: o.Task, Attempt: o.Attempt, PID: os.Getpid(),
-	})
+	l.T = json.Number(fmt.Sprintf("%d.%03d", ms/1000, ms%1000))
+	l.Call, l.Leg, l.Number, l.Task, l.Attempt, l.PID = o.Call, o.Role, o.Number.Dial(), o.Task, o.Attempt, os.Getpid()
+	text, err := json.Marshal(l)
 	if err == nil {
 		_, err = j.file.Write(append(text, '\n'))
 	}
@@ -62,8 +64,8 @@ func (j *journal) write(event string, o dialer.Originate) error {
 
 // note is write for a line whose failure cannot change what happens; close
 // tells it.
-func (j *journal) note(event string, o dialer.Originate) {
-	if err := j.write(event, o); err != nil {
+func (j *journal) note(l line, o dialer.Originate) {
+	if err := j.write(l, o); err != nil {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.failed = err

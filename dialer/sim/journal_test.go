@@ -112,7 +112,7 @@ func TestJournalFails(t *testing.T) {
 	if err == nil || len(d.legs) > 0 {
 		t.Errorf("originated: %v, %d legs", err, len(d.legs))
 	}
-	d.journal.note("end", dialer.Originate{})
+	d.journal.note(line{Event: "end"}, dialer.Originate{})
 	if err := d.Close(t.Context()); err == nil {
 		t.Error("the end that was not written is kept quiet")
 	}

@@ -22,6 +22,7 @@ type leg struct {
 	timer    *time.Timer // of what comes next; nil: nothing
 	rang     bool
 	answered bool
+	playing  *time.Timer // ends what it hears; nil: nothing
 	talking  bool
 	ended    bool
 }
@@ -110,6 +111,31 @@ func (l *leg) leaveAfter(wait time.Duration) {
 	}
 }
 
+// perform lets the leg hear something that takes so long. One that is to hang
+// up early does so halfway.
+func (l *leg) perform(takes time.Duration, note line) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.answered || l.ended || l.talking || l.playing != nil {
+		return fmt.Errorf("leg %s is not answered, or hears something else", l.originate.ID)
+	}
+	l.driver.journal.note(note, l.originate)
+	if l.does == leaves {
+		l.stopTimer()
+		l.after(takes/2, l.bye)
+	}
+	l.driver.work.Add(1)
+	l.playing = time.AfterFunc(takes, func() {
+		defer l.driver.work.Done()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.playing = nil; !l.ended {
+			l.tell(dialer.Event{Kind: dialer.Played})
+		}
+	})
+	return nil
+}
+
 // talk begins the bridged time of B's leg.
 func (l *leg) talk() error {
 	l.mu.Lock()
@@ -153,10 +179,13 @@ func (l *leg) hangup(reason dialer.HangupReason) {
 func (l *leg) end(why dialer.End) {
 	l.ended = true
 	l.stopTimer()
+	if l.playing != nil && l.playing.Stop() {
+		l.driver.work.Done()
+	}
 	if l.forget() {
 		l.driver.work.Done()
 	}
 	l.driver.remove(l.originate.ID)
-	l.driver.journal.note("end", l.originate)
+	l.driver.journal.note(line{Event: "end"}, l.originate)
 	l.tell(dialer.Event{Kind: dialer.Ended, End: why})
 }

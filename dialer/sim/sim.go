@@ -70,7 +70,7 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 		l.mu.Unlock()
 		return err
 	}
-	if err := d.journal.write("originate", o); err != nil {
+	if err := d.journal.write(line{Event: "originate"}, o); err != nil {
 		d.remove(o.ID)
 		l.ended = true
 		l.mu.Unlock()
@@ -88,6 +88,25 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 
 // Ringback needs nothing done: nobody listens.
 func (d *Driver) Ringback(context.Context, dialer.LegID, bool) error { return nil }
+
+// Play takes as long as the sound.
+func (d *Driver) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error {
+	return d.perform(id, s.Length(), line{Event: "play", Sound: s.ID})
+}
+
+// Press takes as long as sending the digits would.
+func (d *Driver) Press(_ context.Context, id dialer.LegID, digits string) error {
+	return d.perform(id, dialer.DigitsTime(digits), line{Event: "dtmf", Digits: digits})
+}
+
+// perform writes down what an answered leg hears, and lets it take so long.
+func (d *Driver) perform(id dialer.LegID, takes time.Duration, note line) error {
+	l := d.leg(id)
+	if l == nil {
+		return fmt.Errorf("leg %s is not answered", id)
+	}
+	return l.perform(takes, note)
+}
 
 // Bridge starts the talk of two answered legs: B hangs up when it is over.
 func (d *Driver) Bridge(_ context.Context, a, b dialer.LegID) error {

@@ -91,6 +91,7 @@ type dialog struct {
 	remote msg.ToHeader
 	target msg.Uri
 	route  []msg.Uri
+	next   string       // where its requests go, host:port; "": not known yet
 	cseq   uint32       // of the INVITE
 	proofs []msg.Header // credentials of the INVITE
 }
@@ -136,6 +137,7 @@ func (d *dialog) request(method msg.RequestMethod, cseq uint32, via *msg.ViaHead
 	req.AppendHeader(&callID)
 	req.AppendHeader(&msg.CSeqHeader{SeqNo: cseq, MethodName: method})
 	req.SetBody(nil)
+	req.SetDestination(d.next)
 	return req
 }
 

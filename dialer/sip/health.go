@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +28,10 @@ type condition struct {
 	// unregistered is why the trunk has no registration; nil: it has, or wants none.
 	unregistered error
 	rest         time.Time // until when it asked to be left alone
+	// peers are the addresses that the last request could go to.
+	peers []netip.Addr
+	// avoid is until when an address that failed is tried last.
+	avoid map[netip.AddrPort]time.Time
 }
 
 // health is nil if calls may be placed on the trunk.
@@ -65,6 +71,15 @@ func (t *trunk) heard(res *msg.Response) {
 	if rest > 0 {
 		t.log.Warn("trunk asked to be left alone for "+rest.String(), "status", res.StatusCode)
 	}
+}
+
+// isPeer reports whether the trunk's requests go to an address, given with its
+// port.
+func (t *trunk) isPeer(source string) bool {
+	from, err := netip.ParseAddrPort(source)
+	t.condition.mu.Lock()
+	defer t.condition.mu.Unlock()
+	return err == nil && slices.Contains(t.condition.peers, from.Addr().Unmap())
 }
 
 // missed notes that nobody answered a probe.
@@ -115,14 +130,18 @@ func (t *trunk) watch(ctx context.Context) {
 	}
 }
 
-// probe asks for the peer's OPTIONS. Whatever it says, it is there.
+// probe asks for the peer's OPTIONS, one address after the other. Whatever one
+// of them says, the peer is there.
 func (t *trunk) probe(ctx context.Context) bool {
-	req := t.newOptions()
-	if err := t.locate(ctx, req); err == nil {
+	list, err := t.targets(ctx, t.newOptions())
+	for i := 0; i < len(list) && err == nil && ctx.Err() == nil; i++ {
+		req := t.newOptions()
+		req.SetDestination(list[i].String())
 		if res := t.ask(ctx, req); res != nil {
 			t.heard(res)
 			return true
 		}
+		t.avoid(list[i], avoidFor)
 	}
 	if ctx.Err() == nil {
 		t.missed()

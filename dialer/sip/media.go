@@ -106,12 +106,13 @@ type media struct {
 	path atomic.Pointer[path]
 	sink atomic.Pointer[media] // who hears this peer
 	fed  atomic.Bool           // this peer hears somebody, not our tone
+	busy atomic.Int32          // over 0: this peer is played a sound, and hears nobody
 	last atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex // over what follows, and over replacing path
 	local local
-	tone  chan struct{} // stops the tone that plays; nil: none
+	tone  chan struct{} // stops what is played; nil: nothing
 	over  bool
 }
 
@@ -250,7 +251,7 @@ func (m *media) silentAt(limit time.Duration) time.Time {
 // relay sends this peer a packet of another leg, in its own codec.
 func (m *media) relay(packet []byte, dtmf bool) {
 	p := m.path.Load()
-	if p == nil || dtmf && p.dtmf == noDTMF {
+	if p == nil || dtmf && p.dtmf == noDTMF || m.busy.Load() > 0 {
 		return
 	}
 	payload := p.codec.payload
@@ -268,27 +269,6 @@ func (m *media) relay(packet []byte, dtmf bool) {
 func (m *media) write(p *path, packet []byte) {
 	if dest := p.dest(); dest.IsValid() && p.dir.hears() {
 		_, _ = m.conn.WriteToUDPAddrPort(packet, dest)
-	}
-}
-
-// ring starts or stops the ringing tone.
-func (m *media) ring(on bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.quiet()
-	if on && !m.over {
-		stop := make(chan struct{})
-		m.tone = stop
-		m.fed.Store(false)
-		m.wg.Go(func() { m.play(stop) })
-	}
-}
-
-// quiet stops the tone; the lock is held.
-func (m *media) quiet() {
-	if m.tone != nil {
-		close(m.tone)
-		m.tone = nil
 	}
 }
 

@@ -24,8 +24,9 @@ const (
 
 // Options are what a Driver works with.
 type Options struct {
-	Trunks []Trunk // at least one
-	Log    *slog.Logger
+	Trunks   []Trunk // at least one
+	Log      *slog.Logger
+	Resolver *net.Resolver // of the names of trunks; nil: the system's
 }
 
 // Trunk is a SIP trunk as it is configured. Trunks that name the same Listen
@@ -63,6 +64,7 @@ type settings struct {
 	advertise netip.AddrPort // port 0: the one that is listened on
 	low, high int            // RTP ports
 	codecs    []codec
+	finder    finder
 }
 
 // check reads the options and returns every fault of them.
@@ -71,6 +73,10 @@ func (o Options) check() ([]settings, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	resolver := o.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
 	var list []settings
 	var faults []error
 	if len(o.Trunks) == 0 {
@@ -78,7 +84,7 @@ func (o Options) check() ([]settings, error) {
 	}
 	names := map[string]bool{}
 	for _, t := range o.Trunks {
-		s, err := t.check()
+		s, err := t.check(resolver)
 		if names[t.Name] {
 			err = errors.Join(errors.New("is there twice"), err)
 		}
@@ -93,7 +99,7 @@ func (o Options) check() ([]settings, error) {
 }
 
 // check reads the options of one trunk.
-func (o Trunk) check() (settings, error) {
+func (o Trunk) check(resolver *net.Resolver) (settings, error) {
 	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence, register: o.Register}
 	var faults []error
 	fault := func(field string, err error) {
@@ -112,23 +118,16 @@ func (o Trunk) check() (settings, error) {
 	fault("rtp_ports", err)
 	s.codecs, err = parseCodecs(o.Codecs)
 	fault("codecs", err)
+	s.finder = finder{resolver: resolver, over: s.endpoint.over, v4: s.listen.Addr().Is4()}
 	switch {
 	case o.Advertise != "":
 		s.advertise, err = parseAdvertise(o.Advertise)
 		fault("advertise", err)
 	case badEndpoint == nil && badListen == nil:
-		next := s.endpoint.template
-		if s.proxy != nil {
-			next = *s.proxy
-		}
-		s.advertise, err = ownAddress(s.listen, hostPort(next, s.endpoint.over))
+		s.advertise, err = s.ownAddress()
 		fault("advertise", err)
 	}
-	next := s.endpoint.template.Host
-	if s.proxy != nil {
-		next = s.proxy.Host
-	}
-	s.tls, err = tlsConfig(o, s.endpoint.over, next)
+	s.tls, err = tlsConfig(o, s.endpoint.over, s.next().Host)
 	fault("tls", err)
 	if o.Register && o.Username == "" {
 		fault("register", errors.New("needs a username and a password"))
@@ -168,21 +167,28 @@ func parseAdvertise(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
 }
 
-// ownAddress returns the address we have toward a peer: the one we listen on,
+// next is where requests outside of dialogs go, as it is named.
+func (s settings) next() msg.Uri {
+	if s.proxy != nil {
+		return *s.proxy
+	}
+	return s.endpoint.template
+}
+
+// ownAddress returns the address we have toward the peer: the one we listen on,
 // or, if that is all of them, the one the kernel would send from.
-func ownAddress(listen netip.AddrPort, peer string) (netip.AddrPort, error) {
-	if !listen.Addr().IsUnspecified() {
-		return netip.AddrPortFrom(listen.Addr(), 0), nil
+func (s settings) ownAddress() (netip.AddrPort, error) {
+	if !s.listen.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(s.listen.Addr(), 0), nil
 	}
-	network := "udp6"
-	if listen.Addr().Is4() {
-		network = "udp4"
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, peer) // sends nothing
+	ctx := context.Background()
+	peers, err := s.finder.find(ctx, s.next())
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("is needed, our address toward %s is not known: %w", peer, err)
+		return netip.AddrPort{}, fmt.Errorf("is needed, our address toward %s is not known: %w", s.next().Host, err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", peers[0].String()) // sends nothing
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("is needed, our address toward %s is not known: %w", peers[0], err)
 	}
 	defer conn.Close()
 	addr, err := netip.ParseAddrPort(conn.LocalAddr().String())

@@ -3,10 +3,14 @@ package sip_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"ringback/dialer"
+	"ringback/dialer/dialertest"
 	"ringback/dialer/sip"
 	"ringback/dialer/sip/sipptest"
 )
@@ -62,6 +66,44 @@ func answeredBy(t *testing.T, c call) {
 			}
 		case <-time.After(patience):
 			t.Fatal("no answer")
+		}
+	}
+}
+
+// TestAPhoneHearsASoundAndDigits: what a baresip hears of an announcement is
+// its tone, and it reads the digits.
+func TestAPhoneHearsASoundAndDigits(t *testing.T) {
+	t.Parallel()
+	const tone = 620.0
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hello.wav"), dialertest.Tone(tone, 2*time.Second), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sounds, err := dialer.LoadSounds(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone := sipptest.StartPhone(t, "393331112233", 440)
+	d := open(t, phone.Addr)
+	a := place(t, d, nil)
+	answeredBy(t, a)
+	if err := d.Press(t.Context(), a.id, "4w2#"); err != nil {
+		t.Fatal(err)
+	}
+	a.next(dialer.Played)
+	if err := d.Play(t.Context(), a.id, sounds["hello"]); err != nil {
+		t.Fatal(err)
+	}
+	a.next(dialer.Played)
+	a.hangUp(dialer.HangupNormal)
+	a.next(dialer.Ended)
+	phone.Stop()
+	if share := phone.Heard(tone); share < 0.98 {
+		t.Errorf("only %.2f of what was heard is the announcement", share)
+	}
+	for _, digit := range []string{"4", "2", "#"} {
+		if !strings.Contains(phone.Said(), "received event: '"+digit+"'") {
+			t.Errorf("digit %s was not read:\n%s", digit, phone.Said())
 		}
 	}
 }

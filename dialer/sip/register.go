@@ -57,13 +57,16 @@ func (t *trunk) enrol(ctx context.Context) {
 // returns how many it granted.
 func (b *binding) register(ctx context.Context, seconds int) (granted int, err error) {
 	req := b.request(seconds)
-	if err := b.t.locate(ctx, req); err != nil {
+	list, err := b.t.targets(ctx, req)
+	if err != nil {
 		return 0, err
 	}
+	req.SetDestination(list[0].String())
 	for {
 		res := b.t.ask(ctx, req)
 		switch {
 		case res == nil:
+			b.t.avoid(list[0], avoidFor) // the next try asks another
 			return 0, errors.New("no response to REGISTER")
 		case res.IsSuccess():
 			return b.granted(res, seconds), nil

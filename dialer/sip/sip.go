@@ -23,8 +23,8 @@ import (
 // ourName is the user part of our own URIs, and our User-Agent.
 const ourName = "ringback"
 
-// Driver makes legs on SIP trunks. It implements dialer.Driver: legs of any
-// two of its trunks can be bridged.
+// Driver makes legs on SIP trunks. It implements dialer.Driver and
+// dialer.Recoverer: legs of any two of its trunks can be bridged.
 type Driver struct {
 	trunks   map[string]*trunk
 	stations []*station
@@ -35,6 +35,7 @@ type Driver struct {
 
 	mu     sync.Mutex
 	legs   map[dialer.LegID]*leg
+	lost   map[string]bool // dialogs without a leg that are being ended
 	closed bool
 }
 
@@ -46,7 +47,7 @@ func New(o Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{
-		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{},
+		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{}, lost: map[string]bool{},
 	}
 	for _, s := range list {
 		at, err := d.station(s)
@@ -54,7 +55,9 @@ func New(o Options) (*Driver, error) {
 			d.shut()
 			return nil, fmt.Errorf("trunk %s: %w", s.name, err)
 		}
+		d.mu.Lock() // the address is served already
 		d.trunks[s.name] = newTrunk(s, at, d.kill)
+		d.mu.Unlock()
 	}
 	ctx, rest := context.WithCancel(context.Background())
 	d.rest = rest
@@ -78,7 +81,7 @@ func (d *Driver) station(s settings) (*station, error) {
 			}
 		}
 	}
-	at, err := newStation(s, d.serve)
+	at, err := newStation(s, d.serve, d.stray)
 	if err == nil {
 		d.stations = append(d.stations, at)
 	}
@@ -176,6 +179,27 @@ func (d *Driver) Ringback(_ context.Context, id dialer.LegID, on bool) error {
 		return err
 	}
 	l.media.ring(on)
+	return nil
+}
+
+// Play sends an answered leg a sound.
+func (d *Driver) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	l.media.announce(s.PCM, l.heardOut)
+	return nil
+}
+
+// Press sends an answered leg digits: as telephone-events (RFC 4733), or, to a
+// peer that takes none, as tones.
+func (d *Driver) Press(_ context.Context, id dialer.LegID, digits string) error {
+	l, err := d.answered(id)
+	if err != nil {
+		return err
+	}
+	l.media.press(digits, l.heardOut)
 	return nil
 }
 

@@ -39,10 +39,11 @@ type station struct {
 	served chan struct{} // closed: the listener is gone
 }
 
-// newStation opens a SIP address and serves what comes there.
-func newStation(s settings, serve sipgo.RequestHandler) (*station, error) {
+// newStation opens a SIP address and serves what comes there: requests, and
+// responses that nobody waits for.
+func newStation(s settings, serve sipgo.RequestHandler, stray func(*station, *msg.Response)) (*station, error) {
 	at := &station{listen: s.listen, over: s.endpoint.over, tls: s.tls, served: make(chan struct{})}
-	server, err := at.stack(serve)
+	server, err := at.stack(serve, func(res *msg.Response) { stray(at, res) })
 	if err != nil {
 		return nil, fmt.Errorf("start the SIP stack: %w", err)
 	}
@@ -55,13 +56,13 @@ func newStation(s settings, serve sipgo.RequestHandler) (*station, error) {
 
 // stack brings up sipgo. Its log is left out: it holds whole messages, numbers
 // included.
-func (s *station) stack(serve sipgo.RequestHandler) (server *sipgo.Server, err error) {
+func (s *station) stack(serve sipgo.RequestHandler, stray msg.UnhandledResponseHandler) (server *sipgo.Server, err error) {
 	silent := slog.New(slog.DiscardHandler)
 	s.ua, err = sipgo.NewUA(sipgo.WithUserAgent(ourName), sipgo.WithUserAgenTLSConfig(s.tls),
 		sipgo.WithUserAgentTransportLayerOptions(msg.WithTransportLayerLogger(silent)),
 		sipgo.WithUserAgentTransactionLayerOptions(
 			msg.WithTransactionLayerLogger(silent),
-			msg.WithTransactionLayerUnhandledResponseHandler(func(*msg.Response) {})))
+			msg.WithTransactionLayerUnhandledResponseHandler(stray)))
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,9 @@ package sip
 
 import (
 	"math"
-	"math/rand/v2"
 	"time"
 
-	"github.com/pion/rtp"
+	"ringback/dialer"
 )
 
 // Ringing tone as most of Europe hears it (ITU-T E.180, supplement 2): 425 Hz,
@@ -18,7 +17,7 @@ const (
 )
 
 const (
-	sampleRate   = 8000
+	sampleRate   = dialer.SampleRate
 	frame        = 20 * time.Millisecond
 	frameSamples = 160
 )
@@ -62,34 +61,4 @@ func toneFrame(c codec, n int) []byte {
 		return quietFrame[c]
 	}
 	return toneFrames[c][n%2]
-}
-
-// play sends ringing tone until stop is closed, or until somebody's own sound
-// is relayed to the peer.
-func (m *media) play(stop <-chan struct{}) {
-	ticker := time.NewTicker(frame)
-	defer ticker.Stop()
-	packet := rtp.Packet{Header: rtp.Header{
-		Version: 2, Marker: true, SSRC: rand.Uint32(),
-		SequenceNumber: uint16(rand.Uint32()), Timestamp: rand.Uint32(),
-	}}
-	buf := make([]byte, packet.MarshalSize()+frameSamples)
-	for n := 0; ; n++ {
-		select {
-		case <-stop:
-			return
-		case <-ticker.C:
-		}
-		path := m.path.Load()
-		if path == nil || m.fed.Load() {
-			return
-		}
-		packet.PayloadType, packet.Payload = path.codec.payload, toneFrame(path.codec, n)
-		if size, err := packet.MarshalTo(buf); err == nil {
-			m.write(path, buf[:size])
-		}
-		packet.Marker = false
-		packet.SequenceNumber++
-		packet.Timestamp += frameSamples
-	}
 }

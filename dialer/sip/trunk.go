@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -31,6 +30,7 @@ type trunk struct {
 	silence     time.Duration // after which a leg that sends no sound is dead; 0: never
 	register    bool
 	condition   condition
+	finder      finder
 }
 
 // newTrunk returns a trunk on an address of ours.
@@ -38,8 +38,12 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, silence: s.silence, register: s.register,
+		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, finder: s.finder, silence: s.silence, register: s.register,
 	}
+	if list, err := netip.ParseAddr(strings.Trim(s.next().Host, "[]")); err == nil {
+		t.condition.peers = []netip.Addr{list.Unmap()}
+	}
+	t.condition.avoid = map[netip.AddrPort]time.Time{}
 	if t.register {
 		t.condition.unregistered = errNotYet
 	}
@@ -99,11 +103,19 @@ func (t *trunk) send(req *msg.Request) msg.ClientTransaction {
 	return tx
 }
 
+// connectLimit is how long a connection may take that a request needs.
+const connectLimit = 8 * time.Second
+
 // begin starts a transaction over the trunk's transport, connecting first if
 // there is need.
 func (t *trunk) begin(ctx context.Context, req *msg.Request) (msg.ClientTransaction, error) {
-	ctx, cancel := context.WithTimeout(ctx, 16*msg.T1)
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
+	if req.MessageData.Destination() == "" {
+		if err := t.locate(ctx, req); err != nil {
+			return nil, err
+		}
+	}
 	t.fit(req)
 	req.SetTransport(string(t.station.over))
 	return t.station.client.TransactionRequest(ctx, req)
@@ -152,32 +164,4 @@ func (t *trunk) settle(tx msg.ClientTransaction) *msg.Response {
 			return nil
 		}
 	}
-}
-
-// locate finds the address of the next hop, so that an INVITE and its CANCEL
-// go to the same one.
-func (t *trunk) locate(ctx context.Context, req *msg.Request) error {
-	next := req.Recipient
-	if t.proxy != nil {
-		next = *t.proxy
-	}
-	host, port, err := net.SplitHostPort(hostPort(next, t.station.over))
-	if err != nil {
-		return err
-	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		network := "ip6"
-		if t.host.Is4() {
-			network = "ip4"
-		}
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
-		if err != nil {
-			return err
-		}
-		host = found[0].Unmap().String()
-	}
-	req.SetDestination(net.JoinHostPort(host, port))
-	return nil
 }

@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -31,8 +32,11 @@ type leg struct {
 	acks  chan *msg.Request        // of the peer, for our answers to its INVITEs
 	over  chan struct{}            // closed: Ended was told
 	timed chan struct{}            // holds a token when the session changed
+	heard chan struct{}            // holds a token when a sound is over
 
 	// Of run alone.
+	target                       netip.AddrPort
+	others                       int          // addresses that are left to be tried
 	invite                       *msg.Request // the last one
 	tx                           msg.ClientTransaction
 	provisional, cancelled, hung bool
@@ -54,7 +58,7 @@ func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(d
 		id: o.ID, d: d, trunk: t, media: sound, events: events,
 		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
 		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
-		timed: make(chan struct{}, 1), confirmed: map[string]bool{},
+		timed: make(chan struct{}, 1), heard: make(chan struct{}, 1), confirmed: map[string]bool{},
 	}
 }
 
@@ -62,15 +66,7 @@ func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(d
 func (l *leg) run(ctx context.Context) {
 	defer l.d.forget(l)
 	defer l.media.close()
-	if err := l.trunk.locate(ctx, l.invite); err != nil {
-		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
-		return
-	}
-	if err := l.send(ctx); err != nil { // no network, or too long for a datagram
-		l.end(dialer.End{Disposition: scheduler.LocalError, Native: unsent(err).Error(), By: scheduler.ByUs})
-		return
-	}
-	if res := l.await(ctx); res != nil {
+	if res := l.place(ctx); res != nil {
 		l.talk(ctx, res)
 		l.tx.Terminate() // no 2xx of it is worth an ACK any more
 	}
@@ -101,29 +97,44 @@ func (l *leg) prove(ctx context.Context, res *msg.Response) bool {
 	return l.send(ctx) == nil
 }
 
-// await follows the INVITE to its final response and returns a 2xx; else the
-// leg has ended.
-func (l *leg) await(ctx context.Context) *msg.Response {
-	gone := ctx.Done()
+// await follows the INVITE to its final response and returns a 2xx; or how the
+// address failed, if another is to be tried; else the leg has ended.
+func (l *leg) await(ctx context.Context) (answer *msg.Response, failed *dialer.End) {
+	gone, quiet := ctx.Done(), l.quiet()
 	var patience, limit <-chan time.Time
 	for {
 		select {
 		case res := <-l.tx.Responses():
+			if l.overloaded(res) {
+				end := l.refusal(res)
+				return nil, &end
+			}
 			l.trunk.heard(res)
 			switch {
 			case res.IsSuccess():
-				return res
+				return res, nil
 			case !res.IsProvisional():
 				if l.prove(ctx, res) {
 					continue
 				}
 				l.end(l.refusal(res))
-				return nil
+				return nil, nil
 			}
 			l.progress(res)
+		case <-quiet:
+			if !l.provisional && l.elsewhere() {
+				l.leave()
+				end := l.silence(nil)
+				return nil, &end
+			}
 		case <-l.tx.Done():
-			l.end(l.silence(l.tx.Err()))
-			return nil
+			end := l.silence(l.tx.Err())
+			if l.elsewhere() {
+				l.trunk.avoid(l.target, avoidFor)
+				return nil, &end
+			}
+			l.end(end)
+			return nil, nil
 		case reason := <-l.hang:
 			l.giveUp(reason)
 		case <-gone:
@@ -134,11 +145,11 @@ func (l *leg) await(ctx context.Context) *msg.Response {
 		case <-limit:
 			l.tx.Terminate()
 			l.end(l.abandoned())
-			return nil
+			return nil, nil
 		case <-l.trunk.kill:
 			l.tx.Terminate()
 			l.end(l.abandoned())
-			return nil
+			return nil, nil
 		}
 		if l.hung && patience == nil {
 			patience = time.After(8 * msg.T1)
@@ -239,7 +250,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 	l.updates = slices.ContainsFunc(res.GetHeaders("allow"), func(h msg.Header) bool { return strings.Contains(h.Value(), "UPDATE") })
 	l.setSession(agreed(res))
 	if !l.told() {
-		l.tell(dialer.Event{Kind: dialer.Answered})
+		l.tell(dialer.Event{Kind: dialer.Answered, State: l.state()})
 	}
 	if !l.hung {
 		if bye := l.listen(ctx); bye != nil {
@@ -282,6 +293,8 @@ func (l *leg) listen(ctx context.Context) *msg.Request {
 		alarm.Reset(wait)
 		select {
 		case <-l.timed:
+		case <-l.heard:
+			l.tell(dialer.Event{Kind: dialer.Played})
 		case <-alarm.C:
 			if l.dead, refreshing = l.overdue(refreshed); l.dead != "" {
 				return nil
@@ -312,9 +325,11 @@ func (l *leg) listen(ctx context.Context) *msg.Request {
 
 // confirm makes the dialog of a 2xx and acknowledges it.
 func (l *leg) confirm(res *msg.Response) {
+	made := newDialog(l.invite, res)
+	made.next = l.trunk.addressOf(made)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dialog = newDialog(l.invite, res)
+	l.dialog = made
 	l.write(l.dialog.ack(l.trunk.via()))
 }
 
@@ -356,6 +371,15 @@ func (l *leg) talking() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dialog != nil && !l.told() && l.media.path.Load() != nil
+}
+
+// heardOut tells that a sound is over. It does not block: media waits for who
+// calls it.
+func (l *leg) heardOut() {
+	select {
+	case l.heard <- struct{}{}:
+	default:
+	}
 }
 
 // told reports whether the end was told.

@@ -3,9 +3,7 @@ package sip
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -83,19 +81,6 @@ func (e endpoint) uri(n scheduler.Number) (msg.Uri, error) {
 	u.User = strings.Replace(u.User, placeNumber, escapeUser(digits), 1)
 	u.User = strings.Replace(u.User, placeE164, escapeUser(dial), 1)
 	return u, nil
-}
-
-// hostPort is where requests to a URI are sent.
-func hostPort(u msg.Uri, over transport) string {
-	port := u.Port
-	switch {
-	case port != 0:
-	case over == overTLS:
-		port = defaultTLSPort
-	default:
-		port = defaultPort
-	}
-	return net.JoinHostPort(strings.Trim(u.Host, "[]"), strconv.Itoa(port))
 }
 
 // parseProxy reads an outbound proxy, "host", "host:port" or a sip: URI, as

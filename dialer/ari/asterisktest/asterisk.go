@@ -217,6 +217,17 @@ func (p *PBX) Signal(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s)
 }
 
+// Dir makes a directory of the PBX and returns its path as Asterisk sees it,
+// which is below Options.Root.
+func (p *PBX) Dir(name string) string {
+	p.t.Helper()
+	dir := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Join(p.root, dir), 0o700); err != nil {
+		p.t.Fatal(err)
+	}
+	return dir
+}
+
 // Channels returns the ids of all channels.
 func (p *PBX) Channels() []string { return p.ids("channels") }
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ringback/dialer/dialertest"
 )
 
 // phoneRate is the sample rate of what a phone says and hears.
@@ -65,7 +67,7 @@ func StartPhone(t testing.TB, number string, hertz float64) *Phone {
 	config := strings.NewReplacer("ADDRESS", p.Addr.String(), "TONE", filepath.Join(dir, "tone.wav"), "DIR", dir,
 		"RTP", fmt.Sprintf("%d-%d", media, media+3), "MODULES", modules[0]).Replace(phoneConfig)
 	for name, content := range map[string][]byte{
-		"config": []byte(config), "tone.wav": toneFile(hertz, 20*time.Second),
+		"config": []byte(config), "tone.wav": dialertest.Tone(hertz, 20*time.Second),
 		"accounts": fmt.Appendf(nil, "<sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMA/8000/1,PCMU/8000/1\n", number, p.Addr),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -107,6 +109,9 @@ func (p *Phone) Stop() {
 	}
 }
 
+// Said returns what the phone printed. Stop comes first.
+func (p *Phone) Said() string { return p.said.String() }
+
 // Heard returns the share of the power that the phone heard at a frequency in
 // the last second of its recording. Stop comes first.
 func (p *Phone) Heard(hertz float64) float64 {
@@ -134,24 +139,4 @@ func (p *Phone) Heard(hertz float64) float64 {
 		return 0
 	}
 	return 2 * (sine*sine + cosine*cosine) / (phoneRate * power)
-}
-
-// toneFile is a WAV file of a tone, 16 bits, mono.
-func toneFile(hertz float64, length time.Duration) []byte {
-	n := int(length.Seconds() * phoneRate)
-	var b bytes.Buffer
-	b.WriteString("RIFF")
-	le := func(v any) { _ = binary.Write(&b, binary.LittleEndian, v) } // to memory
-	le(uint32(36 + 2*n))
-	b.WriteString("WAVEfmt ")
-	le(uint32(16))
-	le([]uint16{1, 1})
-	le([]uint32{phoneRate, 2 * phoneRate})
-	le([]uint16{2, 16})
-	b.WriteString("data")
-	le(uint32(2 * n))
-	for i := range n {
-		le(int16(8000 * math.Sin(2*math.Pi*hertz*float64(i)/phoneRate)))
-	}
-	return b.Bytes()
 }

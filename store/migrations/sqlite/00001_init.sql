@@ -32,8 +32,15 @@ CREATE TABLE clients (
     user_id     text        NOT NULL,
     name        text        NOT NULL CHECK (name <> ''),
     secret_hash text        NOT NULL,
+    default_region       text    NOT NULL DEFAULT '',
+    default_extension_id integer,
+    webhook_format       text    NOT NULL DEFAULT '' CHECK (webhook_format IN ('', 'form')),
+    max_concurrent_calls integer NOT NULL DEFAULT 0 CHECK (max_concurrent_calls >= 0), -- 0: no limit
+    requests_per_hour    integer NOT NULL DEFAULT 0 CHECK (requests_per_hour >= 0), -- 0: the default
+    allowed_caller_ids   text, -- NULL: none
     created_at  TIMESTAMP NOT NULL,
-    FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id)
+    FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id),
+    FOREIGN KEY (id, default_extension_id) REFERENCES extensions (client_id, id)
 );
 CREATE INDEX clients_account ON clients (account_id, id);
 
@@ -91,8 +98,14 @@ CREATE TABLE queues (
     interval_id      integer,
     start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
     priority         integer NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
+    asr_min_percent  real    NOT NULL DEFAULT 0 CHECK (asr_min_percent = 0 OR asr_min_percent BETWEEN 1 AND 100), -- 0: no brake
+    asr_basis        text    NOT NULL DEFAULT 'ner',
+    asr_window       integer NOT NULL DEFAULT 600, -- seconds
+    asr_min_attempts integer NOT NULL DEFAULT 30,
+    asr_pause        integer NOT NULL DEFAULT 300, -- seconds
     created_at       TIMESTAMP NOT NULL,
     deleted_at       TIMESTAMP,
+    CHECK (asr_min_percent = 0 OR asr_basis IN ('ner', 'asr') AND asr_window >= 60 AND asr_min_attempts >= 1 AND asr_pause >= 1),
     UNIQUE (client_id, id),
     FOREIGN KEY (client_id, interval_id) REFERENCES intervals (client_id, id)
 );
@@ -107,6 +120,7 @@ CREATE TABLE queue_runtime (
     hold_until  TIMESTAMP,
     hold_detail text        NOT NULL DEFAULT '',
     wake_at     TIMESTAMP,
+    brake       text    NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 );
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
@@ -202,6 +216,18 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
+-- Answered legs of networks that do not end with the process: what it takes to
+-- end them after it. epoch 0: the node took them over.
+CREATE TABLE dialogs (
+    leg_id  text    PRIMARY KEY,
+    call_id text    NOT NULL,
+    node    text    NOT NULL,
+    epoch   integer  NOT NULL,
+    trunk   text    NOT NULL,
+    state   blob   NOT NULL
+);
+CREATE INDEX dialogs_node ON dialogs (node, epoch);
+
 -- The outbox: one row per event and URL, written with what makes it true.
 CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -245,8 +271,10 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
+UPDATE clients SET default_extension_id = NULL;
 DROP TABLE delivery_tries;
 DROP TABLE deliveries;
+DROP TABLE dialogs;
 DROP TABLE attempts;
 DROP TABLE external_ids;
 DROP TABLE tasks;
