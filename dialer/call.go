@@ -68,11 +68,7 @@ func (c *call) dialA(ctx context.Context) bool {
 		return false
 	}
 	for i, n := range c.spec.A {
-		t := c.engine.routeA(n, c.spec.B)
-		if t == nil && c.engine.reachable(n) {
-			c.engine.log.Warn("no driver reaches both sides, and drivers cannot be bridged", "call", c.spec.ID)
-		}
-		c.start(c.newLeg(scheduler.LegA, i+1, n, t))
+		c.start(c.newLeg(scheduler.LegA, i+1, n, c.engine.routeA(n, c.spec.B)))
 	}
 	if !c.await(ctx, func() bool { return c.a != nil || c.quiet() }) || c.a == nil {
 		return false

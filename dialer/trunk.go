@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"ringback/scheduler"
@@ -103,7 +104,7 @@ func checkTrunks(trunks []Trunk) []error {
 	if channels < 2 {
 		faults = append(faults, errors.New("the trunks have fewer than the two channels that a call needs"))
 	}
-	return append(faults, checkFailovers(trunks)...)
+	return slices.Concat(faults, checkFailovers(trunks), checkPlan(trunks))
 }
 
 // checkFailovers finds trunks that fail over to nowhere, or in a circle.
