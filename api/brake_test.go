@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ringback/scheduler"
+	"ringback/webhooks"
 )
 
 // TestBrake lets the network of a queue fail, and looks at what is told of it.
@@ -67,6 +68,21 @@ func TestBrake(t *testing.T) {
 		r.do("POST", r.b.path(queue[strings.Index(queue, "/task_scheduler"):])+"/asr_reset", r.b.token, "").refused(404, "not_found")
 		if q := r.do("PUT", queue, r.a.token, `{"asr_min_percent":null,"asr_basis":"asr"}`).want(200).object(); q["asr_min_percent"] != nil || q["asr_basis"] != "asr" {
 			t.Errorf("became %v", q)
+		}
+	})
+}
+
+// TestHolding: what holds the node stands behind what holds the queue.
+func TestHolding(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		r.server = New(Options{Store: r.store, CheckURL: webhooks.Guard{}.CheckURL, Holding: func() []scheduler.Hold {
+			return []scheduler.Hold{{Gate: scheduler.GateWorkers, Detail: "this node has 1 of 1 calls in progress"}}
+		}})
+		queue := r.queue(r.a, `{"name":"q","status":"off"}`)
+		told := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201).objects()[0]
+		gates := told["blocked_by"].([]any)
+		if len(gates) != 2 || gates[0].(map[string]any)["gate"] != "scheduler_off" || gates[1].(map[string]any)["gate"] != "workers" {
+			t.Errorf("blocked by %v", gates)
 		}
 	})
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
 )
 
 // Options are what a Server works with.
@@ -27,7 +29,9 @@ type Options struct {
 	Observer       Observer               // nil: nobody
 	Metrics        http.Handler           // answers /metrics; nil: there is none
 	// Ready says why the process cannot serve now; nil or nothing: it can.
-	Ready     func(ctx context.Context) []Reason
+	Ready func(ctx context.Context) []Reason
+	// Holding says what keeps this node from starting anything; nil: nothing.
+	Holding   func() []scheduler.Hold
 	Simulated bool // the dialer calls nobody: /readyz says so
 }
 
@@ -102,7 +106,7 @@ func (s *Server) routes() {
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
 		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
-		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, sound: o.Sound, now: o.Now,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
 	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}

@@ -23,6 +23,7 @@ type tasks struct {
 	numbers    *numbers
 	checkURL   func(string) error
 	sound      func(id string) bool
+	holding    func() []scheduler.Hold // nil: nothing holds the node
 	now        func() time.Time
 }
 
@@ -74,7 +75,11 @@ func (s tasks) of(c echo.Context, me caller) (scheduler.Queue, scheduler.Runtime
 	if err != nil {
 		return scheduler.Queue{}, scheduler.Runtime{}, err
 	}
-	return s.queues.QueueNow(c.Request().Context(), me.client, id)
+	queue, runtime, err := s.queues.QueueNow(c.Request().Context(), me.client, id)
+	if s.holding != nil && err == nil {
+		runtime.Node = s.holding()
+	}
+	return queue, runtime, err
 }
 
 func (s tasks) add(c echo.Context, me caller) error {

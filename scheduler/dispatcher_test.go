@@ -95,6 +95,37 @@ func TestADialerWithoutRoomCostsNoTry(t *testing.T) {
 	})
 }
 
+func TestANodeTellsWhatHoldsIt(t *testing.T) {
+	var room atomic.Int32
+	room.Store(9)
+	inRig(t, rigOptions{dial: talk(time.Minute), workers: 1, room: func() int { return int(room.Load()) }}, func(r *rig) {
+		gates := func(health error) string {
+			told := ""
+			for _, h := range r.disp.Holding(health) {
+				told += string(h.Gate) + ": " + h.Detail + ". "
+			}
+			return told
+		}
+		pass(time.Second)
+		if got := gates(nil); got != "" {
+			r.Errorf("an idle node is held by %s", got)
+		}
+		r.add(1, 1, 0)
+		pass(time.Second)
+		if got := gates(nil); got != "workers: this node has 1 of 1 calls in progress. " {
+			r.Errorf("a full one by %s", got)
+		}
+		pass(time.Minute)
+		room.Store(0)
+		if got := gates(nil); got != "trunk_limit: the trunks of this node take no more calls now. " {
+			r.Errorf("one whose trunks are full by %s", got)
+		}
+		if got := gates(errors.New("no answer\nno network")); got != "dialer: this node cannot call: no answer; no network. " {
+			r.Errorf("one whose trunks are down by %s", got)
+		}
+	})
+}
+
 func TestAQueueThatStandsStillIsOverdue(t *testing.T) {
 	inRig(t, rigOptions{dial: talk(time.Hour), workers: 1}, func(r *rig) {
 		r.add(2, 1, time.Minute)

@@ -7,8 +7,8 @@ import (
 
 // Gates returns everything that holds a waiting task back at now, in the order
 // of the contract: the queue being off, the task not being due and, once it is
-// due, its window, brake, limit and start rate, and what else holds the queue.
-// It is empty for a task that does not wait, and for one that starts with the
+// due, its window, brake, limit and start rate, what else holds the queue, and
+// its node. It is empty for a task that does not wait, and for one that starts with the
 // next claim.
 func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
 	if !t.Status.Waiting() {
@@ -40,7 +40,7 @@ func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
 	if r.Hold.Gate != GateInterval && r.Hold.Until.After(now) {
 		holds = append(holds, r.Hold)
 	}
-	return holds
+	return append(holds, r.Node...)
 }
 
 // Shown returns the status that a task is told with: its own, or what holds it

@@ -19,7 +19,7 @@ func TestGates(t *testing.T) {
 	brakes := Runtime{Running: 2, Brake: Brake{State: BrakeOpen, Until: now.Add(time.Second), Why: "NER 0 %"}}
 	paused := Runtime{Brake: Brake{State: BrakeOpen, Until: now}}
 	probes := Runtime{Running: 1, Brake: Brake{State: BrakeProbing, InFlight: 1}}
-	every := Runtime{Running: 2, Brake: brakes.Brake, NextStart: now.Add(1), Closed: Hold{Gate: GateInterval, Until: now.Add(time.Minute)}, Hold: held.Hold}
+	every := Runtime{Running: 2, Brake: brakes.Brake, NextStart: now.Add(1), Node: []Hold{{Gate: GateWorkers}}, Closed: Hold{Gate: GateInterval, Until: now.Add(time.Minute)}, Hold: held.Hold}
 	spaced := Runtime{NextStart: now.Add(1)}
 	due := Task{Status: Scheduled, ReadyAt: now}
 	later := Task{Status: Delayed, ReadyAt: now.Add(time.Minute)}
@@ -46,8 +46,10 @@ func TestGates(t *testing.T) {
 		"a probe that is up holds the others":                   {due, braked, probes, []Gate{GateASR}, DelayedASR},
 		"a brake of a queue that is off leaves the status":      {due, off, brakes, []Gate{GateOff, GateASR, GateConcurrent}, Scheduled},
 		"a task that is not due is not held by the brake":       {later, braked, brakes, []Gate{GateNotDue}, Delayed},
-		"every gate is told, in the order of the contract":      {due, Queue{Limit: 2, StartRate: 1}, every, []Gate{GateOff, GateInterval, GateASR, GateConcurrent, GateStartRate, GateDialer}, Scheduled},
-		"the window shows first":                                {due, on, every, []Gate{GateInterval, GateASR, GateConcurrent, GateDialer}, DelayedInterval},
+		"every gate is told, in the order of the contract":      {due, Queue{Limit: 2, StartRate: 1}, every, []Gate{GateOff, GateInterval, GateASR, GateConcurrent, GateStartRate, GateDialer, GateWorkers}, Scheduled},
+		"what holds the node leaves the status":                 {due, on, Runtime{Node: every.Node}, []Gate{GateWorkers}, Scheduled},
+		"a task that is not due is not held by its node":        {later, on, Runtime{Node: every.Node}, []Gate{GateNotDue}, Delayed},
+		"the window shows first":                                {due, on, every, []Gate{GateInterval, GateASR, GateConcurrent, GateDialer, GateWorkers}, DelayedInterval},
 		"the start rate leaves the status":                      {due, Queue{On: true, StartRate: 1}, spaced, []Gate{GateStartRate}, Scheduled},
 		"a start rate that was taken away is past":              {due, on, spaced, nil, Scheduled},
 		"an executed task is held by nothing":                   {Task{Status: Executed}, off, full, nil, Executed},

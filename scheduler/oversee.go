@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -57,6 +59,25 @@ func (d *Dispatcher) Overdue() time.Duration {
 		return 0
 	}
 	return max(0, d.o.Now().Sub(time.Unix(0, next)))
+}
+
+// Holding returns what keeps this node from starting anything that is due, in
+// the order of Gates. No time ends any of it.
+func (d *Dispatcher) Holding(health error) []Hold {
+	var holds []Hold
+	if health == nil && d.o.Dialer.Room() <= 0 {
+		holds = append(holds, Hold{Gate: GateTrunkLimit, Detail: "the trunks of this node take no more calls now"})
+	}
+	if n := d.InProgress(); n >= d.o.Workers {
+		holds = append(holds, Hold{Gate: GateWorkers, Detail: fmt.Sprintf("this node has %d of %d calls in progress", n, d.o.Workers)})
+	}
+	if !d.o.Lease.Valid() {
+		holds = append(holds, Hold{Gate: GateDialer, Detail: "this node may not start calls: it could not renew its lease"})
+	}
+	if health != nil {
+		holds = append(holds, Hold{Gate: GateDialer, Detail: "this node cannot call: " + strings.ReplaceAll(health.Error(), "\n", "; ")})
+	}
+	return holds
 }
 
 // tellOverdue logs once when a queue is overdue for longer than a lease, and

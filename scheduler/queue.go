@@ -51,6 +51,7 @@ type Runtime struct {
 	NextStart time.Time `gorm:"serializer:instant"`
 	Hold      Hold      `gorm:"embedded;embeddedPrefix:hold_"`
 	Closed    Hold      `gorm:"-"` // by the window, as At read it
+	Node      []Hold    `gorm:"-"` // what holds all that is due on the node that tells of it
 	Brake     Brake     `gorm:"serializer:json"`
 	// WakeAt is a lower bound of the next moment when something of the queue
 	// may start; zero: nothing can until something is written. See Wake.
@@ -71,6 +72,8 @@ const (
 	GateASR        Gate = "asr"
 	GateConcurrent Gate = "concurrent"
 	GateStartRate  Gate = "start_rate"
+	GateTrunkLimit Gate = "trunk_limit"
+	GateWorkers    Gate = "workers"
 	GateDialer     Gate = "dialer"
 )
 

@@ -113,7 +113,8 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	options := api.Options{
 		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion,
 		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
-		Ready: health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
+		Ready:   health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
+		Holding: func() []scheduler.Hold { return dispatcher.Holding(networks.engine.Health(context.Background())) },
 	}
 	if cfg.MetricsListen == "" {
 		options.Metrics = observed.handler()
