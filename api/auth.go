@@ -49,16 +49,23 @@ func (g guard) user(handle func(echo.Context, caller) error) echo.HandlerFunc {
 // path, if the token reaches that far.
 func (g guard) client(handle func(echo.Context, caller) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		who, err := g.principal(c)
+		me, err := g.caller(c)
 		if err != nil {
 			return err
 		}
-		client, err := g.reach(c, who)
-		if err != nil {
-			return err
-		}
-		return handle(c, caller{Principal: who, client: client.ID, settings: client.Settings})
+		return handle(c, me)
 	}
+}
+
+// caller finds whom the token of a request acts for, and the client of its
+// path.
+func (g guard) caller(c echo.Context) (caller, error) {
+	who, err := g.principal(c)
+	if err != nil {
+		return caller{}, err
+	}
+	client, err := g.reach(c, who)
+	return caller{Principal: who, client: client.ID, settings: client.Settings}, err
 }
 
 // principal finds whom the token of a request acts for.

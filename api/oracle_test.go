@@ -198,8 +198,10 @@ func recorded(t testing.TB, s *Server, req *http.Request) *httptest.ResponseReco
 		body, _ = io.ReadAll(req.Body)
 		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	ctx, leave := context.WithCancel(req.Context())
+	defer leave()
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, req)
+	s.ServeHTTP(leaver{w, leave}, req.WithContext(ctx))
 	if err := theOracle(t).judge(s, req, body, w); err != nil {
 		faults, _, _ := strings.Cut(err.Error(), "\nSchema:")
 		t.Errorf("%s %s: %s\nasked %.300s\ntold %.300s", req.Method, req.URL, faults, body, w.Body)

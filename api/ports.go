@@ -26,6 +26,7 @@ type Store interface {
 	ExtensionWriter
 	TaskReader
 	TaskWriter
+	Changes
 	History
 }
 
@@ -166,6 +167,18 @@ type TaskWriter interface {
 	// CancelTask ends a waiting task, or asks for the hang-up of an executed
 	// one; without hangup that is a Conflict.
 	CancelTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, hangup bool, now time.Time) error
+}
+
+// Changes reads what changed of queues, for those who listen.
+type Changes interface {
+	// Heads returns the Seq of the latest change of each of some queues, whose
+	// ever they are; those that are deleted are left out.
+	Heads(ctx context.Context, ids []scheduler.QueueID) (map[scheduler.QueueID]int64, error)
+	// Changes returns those of a client's queue after a Seq, in order, at most
+	// limit. If the first is not the next one, those between are forgotten.
+	Changes(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, after int64, limit int) ([]scheduler.Change, error)
+	// TasksByID returns those of some tasks that are there.
+	TasksByID(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, ids []scheduler.TaskID) ([]scheduler.Task, error)
 }
 
 // History reads the calls of a client, live ones included.

@@ -147,6 +147,16 @@ func (r *rig) send(req *http.Request) reply {
 	return reply{t: r.t, code: w.Code, header: w.Header(), body: w.Body.String()}
 }
 
+// leaver is a caller that has enough of an answer that goes on with the first
+// part of it.
+type leaver struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+// Flush implements http.Flusher.
+func (l leaver) Flush() { l.leave() }
+
 // want fails the test unless the answer has the code.
 func (a reply) want(code int) reply {
 	a.t.Helper()

@@ -51,6 +51,7 @@ type Observer interface {
 type Server struct {
 	o    Options
 	echo *echo.Echo
+	hub  *hub
 }
 
 //go:embed openapi.yaml
@@ -64,13 +65,17 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{o: o, echo: echo.New()}
+	s := &Server{o: o, echo: echo.New(), hub: newHub(o.Store, o.Log)}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.refuse
 	s.echo.IPExtractor = addressOf(o.TrustedProxies)
 	s.routes()
 	return s
 }
+
+// Stream tells those who listen of what changes, until ctx ends; then it ends
+// their answers. Without it they hear nothing. It is called once.
+func (s *Server) Stream(ctx context.Context) { s.hub.run(ctx) }
 
 // addressOf returns how the address of a caller is found: X-Forwarded-For is
 // believed only from proxies that are named.
@@ -121,6 +126,7 @@ func (s *Server) routes() {
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
+	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
 	secrets := secrets{keys: o.Store, now: o.Now}
 	for _, base := range []string{"", "/api/ver1.0"} {
@@ -131,6 +137,7 @@ func (s *Server) routes() {
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
 		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(queues.resetBrake))
+		g.GET("/task_scheduler/:scheduler_id/events", guard.client(events.listen))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
 			g.POST(path, guard.client(tasks.add))

@@ -133,7 +133,7 @@ func (w world) body(route *echo.Route) string {
 func (w world) snapshot() string {
 	w.r.t.Helper()
 	var all []string
-	for _, list := range []string{"/task_scheduler", "/extension", "/interval", "/call_history", "/webhooks/secrets", "/task_scheduler/" + w.queue + "/tasks"} {
+	for _, list := range []string{"/task_scheduler?order=desc", "/extension?order=desc", "/interval?order=desc", "/call_history", "/webhooks/secrets", "/task_scheduler/" + w.queue + "/tasks"} {
 		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
 		all = append(all, a.header.Get("X-Total-Count"), a.body)
 	}

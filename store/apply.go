@@ -125,6 +125,7 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		events = append(events, trs[i].Events...)
 		l := at[trs[i].Task.QueueID]
 		l.runtime = l.runtime.Moved(l.queue, trs[i])
+		t.changed(trs[i].Task)
 	}
 	t.written = append(t.written, written...)
 	if err := t.writeAttempts(written); err != nil {

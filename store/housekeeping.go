@@ -33,8 +33,8 @@ var overdueTasks = statement{
 }
 
 // Tidy ends tasks past their deadline, also in queues where nothing starts,
-// cancels what waits in deleted queues, and forgets expired tokens and aged
-// external ids. It returns how many tasks ended.
+// cancels what waits in deleted queues, and forgets expired tokens, aged
+// external ids and old changes. It returns how many tasks ended.
 func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) {
 	for _, batch := range []func(context.Context, time.Time) (int, error){s.expire, s.emptyDeleted} {
 		for n := 1; n > 0; ended += n {
@@ -42,6 +42,9 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) 
 				return ended, err
 			}
 		}
+	}
+	if err := s.forget(ctx, now); err != nil {
+		return ended, err
 	}
 	return ended, s.write(ctx, func(t *tx) error {
 		if _, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC()); err != nil {

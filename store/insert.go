@@ -86,6 +86,7 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 		if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
 			return noQueue(queue)
 		}
+		t.changed(added...)
 		return t.saveRuntimes(locked)
 	})
 	if errors.Is(err, scheduler.ErrData) {

@@ -15,7 +15,8 @@ type lockedQueue struct {
 	queue   scheduler.Queue
 	runtime scheduler.Runtime
 	window  scheduler.Window
-	first   time.Time // when its first waiting task is due; zero: none
+	first   time.Time      // when its first waiting task is due; zero: none
+	held    scheduler.Hold // what held it when it was locked
 }
 
 // Locking is a statement of its own: settings joined into it would be as old
@@ -27,7 +28,7 @@ var lockRuntimes = statement{
 
 const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
 	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake,
-	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at,
+	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions
 	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
 
@@ -44,12 +45,12 @@ var firstReady = statement{
 
 var updateRuntimes = statement{
 	postgres: `UPDATE queue_runtime r SET running = v.running, hold_gate = v.gate, hold_until = v.until,
-		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start, brake = v.brake
+		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start, brake = v.brake, changes = v.changes
 	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[],
-		$7::timestamptz[], $8::text[]) AS v(id, running, gate, until, detail, wake, next_start, brake)
+		$7::timestamptz[], $8::text[], $9::bigint[]) AS v(id, running, gate, until, detail, wake, next_start, brake, changes)
 	WHERE r.queue_id = v.id`,
 	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6,
-		next_start = $7, brake = $8 WHERE queue_id = $1`,
+		next_start = $7, brake = $8, changes = $9 WHERE queue_id = $1`,
 }
 
 func queueIDs(ids []scheduler.QueueID) batch {
@@ -79,12 +80,13 @@ func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	var conditions, brake sql.RawBytes
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
 		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake,
-		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt},
+		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes,
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions)
 	rt.QueueID = q.ID
 	if err == nil && len(brake) > len("{}") {
 		err = json.Unmarshal(brake, &rt.Brake)
 	}
+	l.held = l.holds(t.now().UTC())
 	if err != nil || q.IntervalID == nil {
 		return err
 	}
@@ -96,7 +98,7 @@ func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 }
 
 // saveRuntimes writes the runtime rows back, with when each queue is to be
-// looked at next.
+// looked at next, and what changed of it.
 func (t *tx) saveRuntimes(locked []lockedQueue) error {
 	ids := make([]scheduler.QueueID, len(locked))
 	at := make(map[scheduler.QueueID]*lockedQueue, len(locked))
@@ -125,6 +127,9 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 			t.lowered = true
 		}
 	}
+	if err := t.saveChanges(locked); err != nil {
+		return err
+	}
 	type L = lockedQueue
 	brakes, err := jsonCol(locked, "{}", func(l *L) any { return l.runtime.Brake.Kept() })
 	if err != nil {
@@ -139,6 +144,7 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		timeCol(locked, func(l *L) time.Time { return l.runtime.WakeAt }),
 		timeCol(locked, func(l *L) time.Time { return l.runtime.NextStart }),
 		brakes,
+		col(locked, func(l *L) int64 { return l.runtime.Changes }),
 	}})
 }
 

@@ -122,6 +122,7 @@ type tx struct {
 	lowered  bool          // a wake_at moved to an earlier time
 	eventful bool          // a delivery was inserted
 	written  []scheduler.Transition
+	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
 }
 
 // write runs do in one transaction: READ COMMITTED on PostgreSQL, the only

@@ -145,6 +145,7 @@ func (s *Store) UpdateTask(ctx context.Context, client scheduler.ClientID, queue
 		if changed, err = readTask(t.db, client, queue, id); err != nil {
 			return err
 		}
+		t.changed(changed)
 		return t.saveRuntimes(locked)
 	})
 	return changed, err

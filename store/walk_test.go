@@ -43,6 +43,7 @@ type walk struct {
 	owner   scheduler.Owner
 	calls   []scheduler.Task // executed
 	waiting []scheduler.TaskID
+	follower
 }
 
 func (k *walk) add(rt *rapid.T) {
@@ -148,6 +149,7 @@ func (k *walk) check(rt *rapid.T) {
 	if r := k.runtime(); r.Running != running || !r.WakeAt.Equal(first) {
 		rt.Fatalf("running %d, wakes at %s; its tasks say %d and %s", r.Running, r.WakeAt, running, first)
 	}
+	k.follow(rt, queue, tasks.Rows)
 }
 
 // Every writer at once, on PostgreSQL: whatever the mix, no two wait for each

@@ -119,7 +119,9 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	if cfg.MetricsListen == "" {
 		options.Metrics = observed.handler()
 	}
-	web := serveHTTP(cfg, listener, api.New(options), observed, log)
+	server := api.New(options)
+	starters.Go(func() { server.Stream(ctx) })
+	web := serveHTTP(cfg, listener, server, observed, log)
 	debug.FreeOSMemory() // what only the start needed
 	log.Info("listening on " + web.base)
 

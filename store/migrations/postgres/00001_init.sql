@@ -122,9 +122,27 @@ CREATE TABLE queue_runtime (
     hold_detail text        NOT NULL DEFAULT '',
     wake_at     timestamptz,
     brake       text        NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
+    changes     bigint      NOT NULL DEFAULT 0, -- the latest seq of queue_changes
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 ) WITH (fillfactor = 50);
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
+
+-- What changed of a queue, numbered without gaps in the order of the commits: written
+-- with the change, under the lock of its row of queue_runtime, by nobody else.
+CREATE TABLE queue_changes (
+    queue_id    bigint      NOT NULL,
+    seq         bigint      NOT NULL CHECK (seq > 0),
+    at          timestamptz NOT NULL,
+    tasks       text        NOT NULL DEFAULT '', -- ids, ascending, as runs: 1-3,7
+    hold_gate   text,                            -- NULL: the hold is what it was; '': nothing holds
+    hold_until  timestamptz,
+    hold_detail text        NOT NULL DEFAULT '',
+    PRIMARY KEY (queue_id, seq)
+);
+CREATE INDEX queue_changes_age ON queue_changes (at) WHERE hold_gate IS NULL;
+-- Holds are few, and kept as long as the tasks that they held.
+CREATE INDEX queue_changes_holds ON queue_changes (queue_id, at) WHERE hold_gate IS NOT NULL;
+CREATE INDEX queue_changes_held ON queue_changes (at) WHERE hold_gate IS NOT NULL;
 
 CREATE SEQUENCE tasks_id_seq;
 CREATE TABLE tasks (
@@ -274,5 +292,5 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
-DROP TABLE delivery_tries, deliveries, attempts, external_ids, tasks, queue_runtime, queues, intervals, extensions,
+DROP TABLE delivery_tries, deliveries, attempts, external_ids, tasks, queue_changes, queue_runtime, queues, intervals, extensions,
     webhook_secrets, tokens, clients, users, accounts, nodes;
