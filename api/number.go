@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,16 +28,23 @@ var (
 	errExtension = errors.New("must not have an extension")
 )
 
-// errURI refuses SIP URIs: no trunk of this release takes them.
-var errURI = &scheduler.Error{
-	Kind: scheduler.Invalid, Status: "destination_not_allowed", Message: "must not be a SIP URI: no trunk takes its host",
+// What is wrong with a SIP URI.
+var (
+	errURI     = notAllowed("must not be a SIP URI: no trunk takes its host")
+	errURIForm = notAllowed(fmt.Sprintf("must be a SIP URI such as sip:anna@pbx.example or sip:anna@pbx.example:5070, of at most %d characters, without parameters",
+		scheduler.MaxURI))
+)
+
+func notAllowed(why string) *scheduler.Error {
+	return &scheduler.Error{Kind: scheduler.Invalid, Status: "destination_not_allowed", Message: why}
 }
 
 // numbers reads destinations. A number must be possible by the numbering plan
 // of its country, not assigned.
 type numbers struct {
-	region string // of national numbers (ISO 3166-1 alpha-2); "" takes none
-	plans  map[string]plan
+	region   string // of national numbers (ISO 3166-1 alpha-2); "" takes none
+	plans    map[string]plan
+	uriHosts []string // of SIP URIs that a trunk takes
 }
 
 // plan is what the international numbers of a calling code are checked by
@@ -53,12 +61,12 @@ func (n *numbers) in(region string) *numbers {
 	if region == "" || region == n.region {
 		return n
 	}
-	return &numbers{region: region, plans: n.plans}
+	return &numbers{region: region, plans: n.plans, uriHosts: n.uriHosts}
 }
 
 // newNumbers reads the plans of all calling codes from the library.
-func newNumbers(region string) *numbers {
-	n := &numbers{region: region, plans: map[string]plan{}}
+func newNumbers(region string, uriHosts ...string) *numbers {
+	n := &numbers{region: region, plans: map[string]plan{}, uriHosts: uriHosts}
 	all, err := phonenumbers.MetadataCollection()
 	if err != nil {
 		return n // every number takes the long way
@@ -105,16 +113,29 @@ func (p plan) plain(national string) bool {
 	return p.prefix == "" || !strings.HasPrefix(national, p.prefix)
 }
 
-// parse returns the E.164 form of a destination; "" for a dial string.
+// destination returns the E.164 form of what is to be called; "" for a dial
+// string, and for a SIP URI whose host a trunk takes.
+func (n *numbers) destination(given string) (string, error) {
+	if !scheduler.LooksLikeURI(given) {
+		return n.parse(given)
+	}
+	uri, ok := scheduler.ParseURI(given)
+	switch {
+	case !ok:
+		return "", errURIForm
+	case !uri.Among(n.uriHosts):
+		return "", errURI
+	}
+	return "", nil
+}
+
+// parse returns the E.164 form of a number; "" for a dial string.
 func (n *numbers) parse(given string) (string, error) {
 	if n.plain(given) {
 		return given, nil
 	}
 	if len(given) > 64 {
 		return "", errNumber
-	}
-	if lower := strings.ToLower(given); strings.HasPrefix(lower, "sip:") || strings.HasPrefix(lower, "sips:") {
-		return "", errURI
 	}
 	if dialString(given) && (n.region == "" || len(given) < minNational || strings.ContainsAny(given, "*#")) {
 		return "", nil

@@ -32,13 +32,17 @@ func TestNumber(t *testing.T) {
 		"local digits cannot be dialled":             {"", "+15550123", "", errPossible.Error()},
 		"words":                                      {"GB", "0800 FLOWERS", "", errNumber.Error()},
 		"an extension behind it":                     {"GB", "020 7946 0958 x123", "", errNumber.Error()},
-		"a SIP URI":                                  {"", "SIP:bob@example.com", "", errURI.Message},
+		"a SIP URI of a host that no trunk takes":    {"", "SIP:bob@example.org", "", errURI.Message},
+		"a SIP URI of a host that a trunk takes":     {"", "SIP:bob@Example.com", "", ""},
+		"a SIP URI with more in it":                  {"", "sip:bob@example.com;x=1", "", errURIForm.Message},
+		"a SIP URI with a line break":                {"", "sip:bob@example.com\r\nX: 1", "", errURIForm.Message},
+		"a SIPS URI":                                 {"", "sips:bob@example.com", "", errURIForm.Message},
 		"one digit":                                  {"", "1", "", errNumber.Error()},
 		"nothing but a plus":                         {"", "+", "", errNumber.Error()},
 		"other digits":                               {"", "+٣٩٠٦١٢٣٤٥٦٧٨", "", errNumber.Error()},
 	} {
 		t.Run(claim, func(t *testing.T) {
-			e164, err := newNumbers(tc.region).parse(tc.given)
+			e164, err := newNumbers(tc.region, "example.com").destination(tc.given)
 			wrong := ""
 			if err != nil {
 				wrong = err.Error()
@@ -48,8 +52,11 @@ func TestNumber(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newNumbers("").parse("sip:a@b"); !errors.As(err, new(*scheduler.Error)) {
+	if _, err := newNumbers("").destination("sip:a@b"); !errors.As(err, new(*scheduler.Error)) {
 		t.Errorf("a SIP URI: %v has no status", err)
+	}
+	if _, err := newNumbers("", "b").parse("sip:a@b"); err == nil {
+		t.Error("a SIP URI is taken as a caller number")
 	}
 }
 

@@ -25,6 +25,7 @@ type Options struct {
 	Log            *slog.Logger           // slog.Default if nil
 	Sound          func(id string) bool   // whether there is an announcement of this id; nil: there is none
 	DefaultRegion  string                 // of national numbers (ISO 3166-1 alpha-2); "" takes none
+	URIHosts       []string               // of SIP URIs that tasks may call: names in lower case and addresses
 	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
 	Observer       Observer               // nil: nobody
 	Metrics        http.Handler           // answers /metrics; nil: there is none
@@ -111,7 +112,7 @@ func (s *Server) routes() {
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
 		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
-		numbers: newNumbers(strings.ToUpper(o.DefaultRegion)), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
+		numbers: newNumbers(strings.ToUpper(o.DefaultRegion), o.URIHosts...), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
 	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}

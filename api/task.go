@@ -45,7 +45,7 @@ type intake struct {
 func (s tasks) intake(ctx context.Context, me caller, queue scheduler.QueueID, now time.Time) *intake {
 	in := &intake{known: map[scheduler.ExtensionID]scheduler.Extension{}, urls: map[string]error{}}
 	in.Intake = scheduler.Intake{
-		Client: me.client, Queue: queue, Now: now, Settings: me.settings, Number: s.numbers.in(me.settings.DefaultRegion).parse, Sound: s.sound,
+		Client: me.client, Queue: queue, Now: now, Settings: me.settings, Number: s.numbers.in(me.settings.DefaultRegion).destination, Sound: s.sound,
 		URL: func(url string) error {
 			err, known := in.urls[url]
 			if !known {

@@ -20,6 +20,7 @@ type Trunk struct {
 	Driver      string   // "sim", "sip" or "ari"
 	Prefixes    []string // E.164 prefixes with +; empty: any number
 	Internal    bool     // takes dial strings such as 101
+	URIHosts    []string // of SIP URIs that tasks may call through it
 	MaxChannels int      // calls at one time on this node; 0: no limit
 	MaxCPS      int      // legs begun per second on this node; 0: no limit
 	Failover    string   // the trunk that is tried while this one is down or congested; "": none
@@ -86,6 +87,8 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return numberPrefixes(&t.Prefixes, s) }},
 	"internal": {doc: "`true`: takes dial strings such as 101",
 		set: func(t *Trunk, s string) error { return onOff(&t.Internal, s) }},
+	"uri_hosts": {drivers: sipAlone, doc: "hosts of SIP URIs that tasks may call through it as they are, such as `[pbx.example.com]`; absent: none",
+		set: func(t *Trunk, s string) error { return uriHosts(&t.URIHosts, s) }},
 	"max_channels": {doc: "legs at one time on this node; 0 or absent: no limit",
 		set: func(t *Trunk, s string) error { return integer(&t.MaxChannels, s, 0, 100_000) }},
 	"max_cps": {doc: "legs begun per second on this node; 0 or absent: no limit",
@@ -130,7 +133,7 @@ var trunkFields = map[string]trunkField{
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"media", "uri_hosts", "address",
+	"media", "address",
 }
 
 // readTrunks reads the list of trunks.
@@ -248,6 +251,9 @@ func (t *Trunk) check(at string, faults *Faults) {
 }
 
 func (t *Trunk) finishSIP(at string, faults *Faults) {
+	if len(t.URIHosts) > 0 && t.OutboundProxy == "" && strings.Contains(t.Endpoint, "transport=tls") {
+		faults.add(at+".uri_hosts", "needs an outbound_proxy with transport=tls: the certificate is held to one name")
+	}
 	if t.Register && t.Username == "" {
 		faults.add(at+".register", "needs a username and a password")
 	}
@@ -282,6 +288,22 @@ func numberPrefixes(to *[]string, s string) error {
 	for _, p := range list {
 		if !prefixForm.MatchString(p) {
 			return fmt.Errorf("%q must be + and 1 to 15 digits, in quotes", p)
+		}
+	}
+	*to = list
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`)
+
+func uriHosts(to *[]string, s string) error {
+	if s == "" {
+		return nil
+	}
+	list := strings.Split(strings.ToLower(s), ",")
+	for _, h := range list {
+		if _, err := netip.ParseAddr(h); err != nil && !hostName.MatchString(h) {
+			return fmt.Errorf("%q must be a host name or an IP address, without a port", h)
 		}
 	}
 	*to = list

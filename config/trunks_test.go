@@ -20,6 +20,7 @@ trunks:
     advertise: 192.0.2.1
     rtp_ports: "20000-29999"
     codecs: [PCMU]
+    uri_hosts: [PBX.example.com, "2001:DB8:0::1"]
     register: true
     username: acme
     password: hush
@@ -48,10 +49,10 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)   } ` +
-		`{desk sim [] true 0 0       [] 0s 0s false        } ` +
-		`{pbx ari [] false 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds} ` +
-		`{local ari [] false 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback }]`
+	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)   } ` +
+		`{desk sim [] true [] 0 0       [] 0s 0s false        } ` +
+		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds} ` +
+		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback }]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -102,6 +103,9 @@ func TestBadFiles(t *testing.T) {
 		"sounds in a place that is relative": {ari + "url: 'http://h/ari', sounds: sounds}", "trunks[0].sounds: must be an absolute directory"},
 		"sounds in a place that is no path":  {ari + "url: 'http://h/ari', sounds: '/a&b'}", "trunks[0].sounds: must be an absolute directory"},
 		"sounds of a sip trunk":              {sip + "sounds: /a}", "trunks[0].sounds: is for driver ari alone"},
+		"a URI host with a port":             {sip + "uri_hosts: ['pbx:5060']}", "trunks[0].uri_hosts: \"pbx:5060\" must be a host name or an IP address, without a port"},
+		"a URI host that is none":            {sip + "uri_hosts: ['*']}", "trunks[0].uri_hosts: \"*\" must be a host name"},
+		"URI hosts over TLS":                 {"trunks: [{name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h;transport=tls', uri_hosts: [b]}]", "uri_hosts: needs an outbound_proxy"},
 		"two users of an application": {ari + "url: 'http://h/ari', username: u, password: x}\n" +
 			"  - {name: b, driver: ari, endpoint: 'PJSIP/{number}@t', url: 'http://h/ari/', username: v, password: x}", "the same username and password"},
 		"a failover to nowhere":    {sip + "failover: b}", "trunks[0].failover: must be the name of another trunk"},

@@ -17,6 +17,7 @@ type Trunk struct {
 	Driver      Driver   // may serve several trunks; compared by identity
 	Prefixes    []string // E.164, with the +; the longest match wins; none: any number
 	Internal    bool     // takes dial strings such as 101, too
+	URIHosts    []string // of SIP URIs that it takes, too: names in lower case and addresses
 	MaxChannels int      // legs at one time on this node; 0: no limit
 	MaxCPS      int      // legs begun per second on this node; 0: no limit
 	Simulated   bool     // its driver reaches no network
@@ -140,6 +141,9 @@ func checkFailovers(trunks []Trunk) []error {
 // it one of its prefixes names.
 func (t *trunk) takes(n scheduler.Number) (match int, ok bool) {
 	if n.E164 == "" {
+		if uri, ok := scheduler.ParseURI(n.Given); ok {
+			return 0, uri.Among(t.URIHosts)
+		}
 		return 0, t.Internal && isDialString(n.Given)
 	}
 	if len(t.Prefixes) == 0 {

@@ -42,6 +42,13 @@ func TestRoute(t *testing.T) {
 			trunks: []dialer.Trunk{{Name: "pbx", Driver: one, Internal: true}},
 			a:      scheduler.Number{Given: "sip:1@example.net"}, b: number("+390655500002"), want: []string{"a no_route"},
 		},
+		"a SIP address goes to the trunk that lists its host": {
+			trunks: []dialer.Trunk{
+				{Name: "other", Driver: one, Internal: true, URIHosts: []string{"example.org"}},
+				{Name: "pbx", Driver: one, Prefixes: []string{"+39"}, URIHosts: []string{"192.0.2.1", "example.net"}},
+			},
+			a: scheduler.Number{Given: "sip:1@Example.net:5070"}, b: number("+390655500002"), want: []string{"a pbx busy"},
+		},
 		"nobody is disturbed for a B that no trunk takes": {
 			trunks: []dialer.Trunk{{Name: "it", Driver: one, Prefixes: []string{"+39"}}},
 			a:      number("+390655500001"), b: number("+442079460000"), want: []string{"b no_route"},

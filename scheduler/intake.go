@@ -58,7 +58,8 @@ type Intake struct {
 	Client ClientID
 	Queue  QueueID
 	Now    time.Time
-	// Number returns the E.164 form of a destination ("" for a dial string),
+	// Number returns the E.164 form of a destination ("" for a dial string
+	// and for a SIP URI),
 	// or an error that says what it must be; its Status, if it is an *Error, is
 	// the fault's.
 	Number func(given string) (e164 string, err error)

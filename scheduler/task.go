@@ -79,10 +79,10 @@ type Params struct {
 // Number is a destination as it was given and as it is dialled.
 type Number struct {
 	Given string `json:"given"`
-	E164  string `json:"e164,omitempty"` // "" for a dial string
+	E164  string `json:"e164,omitempty"` // "" for a dial string and for a SIP URI
 }
 
-// Dial returns what a trunk is given: the E.164 form, else the dial string.
+// Dial returns what a trunk is given: the E.164 form, else what was given.
 func (n Number) Dial() string {
 	if n.E164 != "" {
 		return n.E164

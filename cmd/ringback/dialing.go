@@ -44,7 +44,7 @@ type carrierOptions struct {
 func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	list := cfg.Trunks
 	if cfg.Dialer == "sim" {
-		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true}}
+		list = []config.Trunk{{Name: "sim", Driver: "sim", Internal: true, URIHosts: uriHosts(cfg)}}
 	}
 	c := &carriers{shared: map[network]dialer.Driver{}}
 	var err error
@@ -60,7 +60,7 @@ func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 			return nil, errors.Join(err, c.close())
 		}
 		trunks[i] = dialer.Trunk{
-			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, MaxChannels: t.MaxChannels,
+			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, URIHosts: t.URIHosts, MaxChannels: t.MaxChannels,
 			MaxCPS: t.MaxCPS, Failover: t.Failover, Simulated: t.Driver == "sim",
 		}
 		if lines, ok := driver.(*sip.Driver); ok {
@@ -72,6 +72,15 @@ func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	}
 	o.observed.trunks(c.engine)
 	return c, nil
+}
+
+// uriHosts are those of all trunks.
+func uriHosts(cfg config.Config) []string {
+	var hosts []string
+	for _, t := range cfg.Trunks {
+		hosts = append(hosts, t.URIHosts...)
+	}
+	return hosts
 }
 
 // open returns the driver of a trunk.

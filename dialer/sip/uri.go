@@ -70,8 +70,11 @@ func parseEndpoint(s string) (endpoint, error) {
 }
 
 // uri returns the Request-URI for a number. A dial string has no + to keep or
-// to drop; its # is escaped (RFC 3261, section 19.1.2).
+// to drop; its # is escaped (RFC 3261, section 19.1.2). A SIP URI stays as it is.
 func (e endpoint) uri(n scheduler.Number) (msg.Uri, error) {
+	if as, ok := scheduler.ParseURI(n.Dial()); ok {
+		return msg.Uri{Scheme: "sip", User: as.User, Host: uriHost(as.Host), Port: as.Port}, nil
+	}
 	dial := n.Dial()
 	digits := strings.TrimPrefix(dial, "+")
 	if digits == "" || len(digits) > maxNumber || strings.Trim(digits, "0123456789*#") != "" {

@@ -26,6 +26,9 @@ func TestEndpoint(t *testing.T) {
 		"IPv6":                               {"sip:{number}@[2001:db8::1]:5060", rome, "sip:39061234@[2001:db8::1]:5060", ""},
 		"a dial string as it is":             {"sip:{number}@pbx", scheduler.Number{Given: "*101#"}, "sip:*101%23@pbx", ""},
 		"a dial string has no +":             {"sip:{e164}@pbx", scheduler.Number{Given: "101"}, "sip:101@pbx", ""},
+		"a SIP URI as it is":                 {"sip:{number}@pbx;transport=tcp", scheduler.Number{Given: "sip:an%20na@[2001:DB8::1]:5070"}, "sip:an%20na@[2001:db8::1]:5070", ""},
+		"a SIP URI with more in it":          {"sip:{number}@pbx", scheduler.Number{Given: "sip:a@b;x=1"}, "", "cannot be dialled"},
+		"a SIP URI with a line break":        {"sip:{number}@pbx", scheduler.Number{Given: "sip:a@b\r\nX: 1"}, "", "cannot be dialled"},
 		"letters in a number":                {"sip:{number}@pbx", scheduler.Number{Given: "call me"}, "", "cannot be dialled"},
 		"a line break in a number":           {"sip:{number}@pbx", scheduler.Number{E164: "+39\r\nX: 1"}, "", "cannot be dialled"},
 		"a second + in a number":             {"sip:{number}@pbx", scheduler.Number{E164: "++39"}, "", "cannot be dialled"},
@@ -68,6 +71,7 @@ func FuzzInvite(f *testing.F) {
 	f.Add("+390612345", "Rossi", "+39333")
 	f.Add("*101#", "\"\\\r\n\x00\xff", "1\r\nX-Evil: 1")
 	f.Add("1@evil", "a>b<c;d,e", "<sip:x@y>;tag=1")
+	f.Add("sip:anna%22@192.0.2.1", "", "")
 	e, err := parseEndpoint("sip:{number}@192.0.2.1:5060;transport=udp")
 	if err != nil {
 		f.Fatal(err)
@@ -89,7 +93,11 @@ func FuzzInvite(f *testing.F) {
 		if got := len(req.Headers()); got != 14 {
 			t.Errorf("%d headers in\n%s", got, text)
 		}
-		if req.Recipient.Host != "192.0.2.1" || req.To().Address.Host != "192.0.2.1" {
+		if as, ok := scheduler.ParseURI(number); ok {
+			if req.Recipient.User != as.User || strings.Trim(req.Recipient.Host, "[]") != as.Host || req.To().Address.User != as.User {
+				t.Errorf("%q is called as %s", number, req.Recipient.String())
+			}
+		} else if req.Recipient.Host != "192.0.2.1" || req.To().Address.Host != "192.0.2.1" {
 			t.Errorf("goes to %s", req.Recipient.String())
 		}
 		if strings.ContainsFunc(strings.ReplaceAll(text, "\r\n", ""), unicode.IsControl) || !utf8.ValidString(text) {
