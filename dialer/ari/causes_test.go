@@ -60,7 +60,7 @@ func TestCauses(t *testing.T) {
 					"status": fmt.Sprint(test.status), "phrase": "No", "extra": extra,
 				}})
 				d := open(t, options(pbx, fmt.Sprintf("PJSIP/carrier/sip:{number}@%s", peer.Addr)))
-				end := leg(t, d, n, scheduler.LegA, dialertest.Answers, "").end(t)
+				end := leg(t, d, n, scheduler.LegA, dialertest.Answers, "").End(t)
 				expected := test.cause
 				if end.SIP != 0 && test.newer != (cause{}) {
 					expected = test.newer
@@ -92,11 +92,11 @@ func TestElsewhere(t *testing.T) {
 		peer := sipptest.Start(t, sipptest.Options{Scenario: scenario})
 		d := open(t, options(pbx, fmt.Sprintf("PJSIP/carrier/sip:{number}@%s", peer.Addr)))
 		rings := leg(t, d, 1, scheduler.LegA, dialertest.Silent, "")
-		rings.await(t, dialer.Ringing)
-		if err := d.Hangup(t.Context(), rings.id, dialer.HangupElsewhere); err != nil {
+		rings.Await(t, dialer.Ringing)
+		if err := d.Hangup(t.Context(), rings.ID, dialer.HangupElsewhere); err != nil {
 			t.Error(err)
 		}
-		if end := rings.end(t); end.Disposition != scheduler.Cancelled || end.Q850 != scheduler.CauseAnsweredElse {
+		if end := rings.End(t); end.Disposition != scheduler.Cancelled || end.Q850 != scheduler.CauseAnsweredElse {
 			t.Errorf("ended %+v", end)
 		}
 		peer.Wait()

@@ -24,67 +24,13 @@ import (
 // is silent or busy by the last digits.
 const far = "Local/{number}@far/n"
 
-// story is what was told of a leg.
-type story struct {
-	id   dialer.LegID
-	mu   sync.Mutex
-	told []dialer.Event
-}
-
-func (s *story) tell(e dialer.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.told = append(s.told, e)
-}
-
-func (s *story) kinds() []dialer.EventKind {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var kinds []dialer.EventKind
-	for _, e := range s.told {
-		kinds = append(kinds, e.Kind)
-	}
-	return kinds
-}
-
-func (s *story) has(k dialer.EventKind) bool { return slices.Contains(s.kinds(), k) }
-
-func (s *story) await(t *testing.T, k dialer.EventKind) {
-	t.Helper()
-	eventually(t, func() error {
-		if !s.has(k) {
-			return fmt.Errorf("of leg %s event %d was not told, only %v", s.id, k, s.kinds())
-		}
-		return nil
-	})
-}
-
-// end returns the leg's only end.
-func (s *story) end(t *testing.T) dialer.End {
-	t.Helper()
-	s.await(t, dialer.Ended)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ends := 0
-	for _, e := range s.told {
-		if e.Kind == dialer.Ended {
-			ends++
-		}
-	}
-	last := s.told[len(s.told)-1]
-	if ends != 1 || last.Kind != dialer.Ended {
-		t.Errorf("of leg %s %d ends were told, %v", s.id, ends, s.told)
-	}
-	return last.End
-}
-
 // leg originates a leg of call n.
-func leg(t *testing.T, d dialer.Driver, n int, role scheduler.Role, b dialertest.Behaviour, partner dialer.LegID) *story {
+func leg(t *testing.T, d dialer.Driver, n int, role scheduler.Role, b dialertest.Behaviour, partner dialer.LegID) *dialertest.Story {
 	t.Helper()
-	s := &story{id: dialer.LegID(fmt.Sprintf("%032x-%s1", n, role))}
+	s := &dialertest.Story{ID: dialer.LegID(fmt.Sprintf("%032x-%s1", n, role))}
 	err := d.Originate(context.WithoutCancel(t.Context()), dialer.Originate{
-		ID: s.id, Trunk: "peer", Role: role, Number: number(role, b, 0), Partner: partner,
-	}, s.tell)
+		ID: s.ID, Trunk: "peer", Role: role, Number: number(role, b, 0), Partner: partner,
+	}, s.Tell)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +38,13 @@ func leg(t *testing.T, d dialer.Driver, n int, role scheduler.Role, b dialertest
 }
 
 // talk makes a bridged call n.
-func talk(t *testing.T, d dialer.Driver, n int) (a, b *story) {
+func talk(t *testing.T, d dialer.Driver, n int) (a, b *dialertest.Story) {
 	t.Helper()
 	a = leg(t, d, n, scheduler.LegA, dialertest.Answers, "")
-	a.await(t, dialer.Answered)
-	b = leg(t, d, n, scheduler.LegB, dialertest.Answers, a.id)
-	b.await(t, dialer.Answered)
-	if err := d.Bridge(t.Context(), a.id, b.id); err != nil {
+	a.Await(t, dialer.Answered)
+	b = leg(t, d, n, scheduler.LegB, dialertest.Answers, a.ID)
+	b.Await(t, dialer.Answered)
+	if err := d.Bridge(t.Context(), a.ID, b.ID); err != nil {
 		t.Fatal(err)
 	}
 	return a, b
@@ -129,8 +75,8 @@ func TestOurCrash(t *testing.T) {
 		o := options(pbx, far)
 		d, neighbour := open(t, o), open(t, options(pbx, far))
 		talk(t, d, 1)
-		leg(t, d, 2, scheduler.LegA, dialertest.Answers, "").await(t, dialer.Answered)
-		leg(t, d, 3, scheduler.LegA, dialertest.Silent, "").await(t, dialer.Ringing)
+		leg(t, d, 2, scheduler.LegA, dialertest.Answers, "").Await(t, dialer.Answered)
+		leg(t, d, 3, scheduler.LegA, dialertest.Silent, "").Await(t, dialer.Ringing)
 		a, b := talk(t, neighbour, 4)
 		if err := d.Crash(t.Context()); err != nil {
 			t.Fatal(err)
@@ -142,12 +88,12 @@ func TestOurCrash(t *testing.T) {
 		eventually(t, func() error {
 			left, bridges := ofCalls(pbx.Channels()), pbx.Bridges()
 			slices.Sort(left)
-			if want := []string{string(a.id), string(b.id)}; !slices.Equal(left, want) || len(bridges) != 1 {
+			if want := []string{string(a.ID), string(b.ID)}; !slices.Equal(left, want) || len(bridges) != 1 {
 				return fmt.Errorf("asterisk has channels %q and bridges %q, want %q and their bridge", left, bridges, want)
 			}
 			return nil
 		})
-		if a.has(dialer.Ended) || b.has(dialer.Ended) {
+		if a.Has(dialer.Ended) || b.Has(dialer.Ended) {
 			t.Error("a call of another node was ended")
 		}
 	})
@@ -163,9 +109,9 @@ func TestAsteriskRestarts(t *testing.T) {
 				d := open(t, options(pbx, far))
 				a, b := talk(t, d, 1)
 				rings := leg(t, d, 2, scheduler.LegA, dialertest.Silent, "")
-				rings.await(t, dialer.Ringing)
+				rings.Await(t, dialer.Ringing)
 				leaves := leg(t, d, 3, scheduler.LegA, dialertest.Silent, "")
-				leaves.await(t, dialer.Ringing)
+				leaves.Await(t, dialer.Ringing)
 				pbx.Stop(signal)
 				eventually(t, func() error {
 					if d.Health(t.Context()) == nil {
@@ -179,25 +125,25 @@ func TestAsteriskRestarts(t *testing.T) {
 				if err == nil {
 					t.Error("a leg was taken without Asterisk")
 				}
-				if err := d.Hangup(t.Context(), leaves.id, dialer.HangupTimeout); err != nil {
+				if err := d.Hangup(t.Context(), leaves.ID, dialer.HangupTimeout); err != nil {
 					t.Error(err)
 				}
-				if end := leaves.end(t); end.Disposition != scheduler.NoAnswer && how == "killed" {
+				if end := leaves.End(t); end.Disposition != scheduler.NoAnswer && how == "killed" {
 					t.Errorf("hung up meanwhile: %+v", end)
 				}
 				pbx.Run()
 				healthy(t, d)
-				for _, s := range []*story{a, b} {
-					if end := s.end(t); end.Disposition != scheduler.Answered {
-						t.Errorf("leg %s of the talk ended %+v", s.id, end)
+				for _, s := range []*dialertest.Story{a, b} {
+					if end := s.End(t); end.Disposition != scheduler.Answered {
+						t.Errorf("leg %s of the talk ended %+v", s.ID, end)
 					}
 				}
-				if end := rings.end(t); how == "killed" && end.Disposition != scheduler.Congestion {
+				if end := rings.End(t); how == "killed" && end.Disposition != scheduler.Congestion {
 					t.Errorf("the leg that rang ended %+v", end)
 				}
 				a, _ = talk(t, d, 5)
-				_ = d.Hangup(t.Context(), a.id, dialer.HangupNormal)
-				a.end(t)
+				_ = d.Hangup(t.Context(), a.ID, dialer.HangupNormal)
+				a.End(t)
 			})
 		}
 	})
@@ -292,9 +238,9 @@ func TestLostWebSocket(t *testing.T) {
 		stayA, stayB := talk(t, d, 1)
 		goneA, goneB := talk(t, d, 2)
 		rings := leg(t, d, 3, scheduler.LegA, dialertest.Silent, "")
-		rings.await(t, dialer.Ringing)
+		rings.Await(t, dialer.Ringing)
 		dropped := leg(t, d, 4, scheduler.LegA, dialertest.Silent, "")
-		dropped.await(t, dialer.Ringing)
+		dropped.Await(t, dialer.Ringing)
 		w.set(true)
 		eventually(t, func() error {
 			if d.Health(t.Context()) == nil {
@@ -302,30 +248,30 @@ func TestLostWebSocket(t *testing.T) {
 			}
 			return nil
 		})
-		for _, s := range []*story{goneA, goneB} {
-			if _, err := pbx.Request("DELETE", "channels/"+string(s.id)); err != nil {
+		for _, s := range []*dialertest.Story{goneA, goneB} {
+			if _, err := pbx.Request("DELETE", "channels/"+string(s.ID)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := d.Hangup(t.Context(), dropped.id, dialer.HangupCancel); err != nil {
+		if err := d.Hangup(t.Context(), dropped.ID, dialer.HangupCancel); err != nil {
 			t.Error(err)
 		}
 		w.set(false)
 		healthy(t, d)
-		for _, s := range []*story{goneA, goneB} {
-			if end := s.end(t); end.Disposition != scheduler.Answered {
-				t.Errorf("leg %s that ended meanwhile: %+v", s.id, end)
+		for _, s := range []*dialertest.Story{goneA, goneB} {
+			if end := s.End(t); end.Disposition != scheduler.Answered {
+				t.Errorf("leg %s that ended meanwhile: %+v", s.ID, end)
 			}
 		}
-		if end := dropped.end(t); end.Disposition != scheduler.Cancelled || end.By != scheduler.ByUs {
+		if end := dropped.End(t); end.Disposition != scheduler.Cancelled || end.By != scheduler.ByUs {
 			t.Errorf("the leg that was hung up meanwhile: %+v", end)
 		}
-		for _, s := range []*story{stayA, stayB, rings} {
-			if s.has(dialer.Ended) {
-				t.Errorf("leg %s was ended: %+v", s.id, s.end(t))
+		for _, s := range []*dialertest.Story{stayA, stayB, rings} {
+			if s.Has(dialer.Ended) {
+				t.Errorf("leg %s was ended: %+v", s.ID, s.End(t))
 			}
-			_ = d.Hangup(t.Context(), s.id, dialer.HangupNormal)
-			s.end(t)
+			_ = d.Hangup(t.Context(), s.ID, dialer.HangupNormal)
+			s.End(t)
 		}
 		eventually(t, noneLeft(pbx))
 	})
@@ -347,8 +293,8 @@ func TestFrozenAsterisk(t *testing.T) {
 		})
 		pbx.Signal(syscall.SIGCONT)
 		healthy(t, d)
-		if a.has(dialer.Ended) {
-			t.Errorf("the call was ended: %+v", a.end(t))
+		if a.Has(dialer.Ended) {
+			t.Errorf("the call was ended: %+v", a.End(t))
 		}
 	})
 }
