@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 }
 
 // helpers are packages for tests, no part of the program.
-var helpers = map[string]bool{"store/storetest": true, "dialer/dialertest": true, "dialer/sip/sipptest": true, "dialer/ari/asterisktest": true}
+var helpers = map[string]bool{"store/storetest": true, "dialer/dialertest": true, "dialer/sip/sipptest": true, "dialer/ari/asterisktest": true, "dialer/esl/esltest": true}
 
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "ringback/...").Output()
