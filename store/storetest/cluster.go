@@ -35,6 +35,8 @@ var sharedServer = sync.OnceValues(startServer)
 type server struct {
 	url  url.URL
 	life io.Closer // open as long as a private cluster shall run
+	dir  string    // of a private cluster
+	bin  string    // its programs
 }
 
 func startServer() (*server, error) {
@@ -117,9 +119,18 @@ func installedPostgres() string {
 const clusterScript = `
 cd "$1" || exit
 if initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 &&
-	pg_ctl -D data -l log -w -t 60 start -o "-p $2 -k '$1' -c listen_addresses=127.0.0.1 \
-		-c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-		-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB" >/dev/null 2>>log </dev/null
+	cat >>data/postgresql.conf <<-end &&
+		port = $2
+		unix_socket_directories = '$1'
+		listen_addresses = '127.0.0.1'
+		fsync = off
+		synchronous_commit = off
+		full_page_writes = off
+		max_connections = 200
+		shared_buffers = 256MB
+		max_wal_size = 4GB
+	end
+	pg_ctl -D data -l log -w -t 60 start >/dev/null 2>>log </dev/null
 then echo ready
 else echo failed
 fi
@@ -162,7 +173,7 @@ func startCluster(bin string) (*server, error) {
 		_ = cmd.Wait()
 		return nil, fmt.Errorf("start PostgreSQL: it did not come up:\n%s", log)
 	}
-	return &server{life: life, url: url.URL{
+	return &server{life: life, dir: dir, bin: bin, url: url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Host: "127.0.0.1:" + strconv.Itoa(port),
 		Path: "/postgres", RawQuery: "sslmode=disable",
 	}}, nil
