@@ -8,7 +8,7 @@ LINT_VERSION := v2.15.0
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-peers race lint bench e2e clean
+.PHONY: help build run test test-peers soak race lint bench e2e clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## run every test, on SQLite and on PostgreSQL; installs what is missing w
 
 test-peers: ## install Asterisk 22 and 16, each with a Debian of its own (root), and run the tests that need them
 	@GO=$(GO) .ci/peers
+
+soak: ## race four processes over limits while one is killed every second; RINGBACK_SOAK says for how long (1m)
+	RINGBACK_SOAK=$${RINGBACK_SOAK:-1m} $(GO) test -count=1 -v -timeout 60m -run '^TestSoak$$' ./cmd/ringback
 
 race: ## run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...

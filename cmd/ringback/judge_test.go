@@ -27,7 +27,19 @@ type verdict struct {
 	peak   int // calls at one time at most
 	calls  int
 	tasks  map[int64]int // attempts by task
+	spans  []span
 	faults []string
+}
+
+// span is a call, from its first originate to its last end, or to when its
+// process ceased to carry it.
+type span struct {
+	from, to float64
+	pid      int
+	open     int // legs
+	task     int64
+	attempt  int
+	cut      bool // its process was gone before its end
 }
 
 // judgement judges a journal. gone are the moments when processes ceased to
@@ -38,13 +50,6 @@ func judgement(path string, gone map[int][]time.Time) (verdict, error) {
 		return verdict{}, err
 	}
 	v := verdict{tasks: map[int64]int{}}
-	type span struct {
-		from, to float64
-		pid      int
-		open     int
-		task     int64
-		attempt  int
-	}
 	calls := map[string]*span{}
 	attempts := map[[2]int64]string{}
 	for _, e := range entries {
@@ -71,21 +76,32 @@ func judgement(path string, gone map[int][]time.Time) (verdict, error) {
 		}
 	}
 	v.calls = len(calls)
+	for id, c := range calls {
+		end, cut := goneAfter(gone[c.pid], c.from)
+		switch {
+		case cut && (c.open > 0 || c.to > end):
+			c.to, c.cut = end, true
+		case c.open > 0:
+			v.faults = append(v.faults, fmt.Sprintf("call %s of task %d never ended, though process %d lived", id, c.task, c.pid))
+			continue
+		}
+		v.spans = append(v.spans, *c)
+	}
+	v.peak = v.peakOf(func(int64) bool { return true })
+	return v, nil
+}
+
+// peakOf is how many calls of some tasks there were at one time at most.
+func (v verdict) peakOf(some func(task int64) bool) (peak int) {
 	type step struct {
 		t  float64
 		by int
 	}
 	var steps []step
-	for id, c := range calls {
-		end, cut := goneAfter(gone[c.pid], c.from)
-		switch {
-		case cut && (c.open > 0 || c.to > end):
-			c.to = end
-		case c.open > 0:
-			v.faults = append(v.faults, fmt.Sprintf("call %s of task %d never ended, though process %d lived", id, c.task, c.pid))
-			continue
+	for _, c := range v.spans {
+		if some(c.task) {
+			steps = append(steps, step{c.from, 1}, step{c.to, -1})
 		}
-		steps = append(steps, step{c.from, 1}, step{c.to, -1})
 	}
 	slices.SortFunc(steps, func(a, b step) int {
 		switch {
@@ -99,9 +115,9 @@ func judgement(path string, gone map[int][]time.Time) (verdict, error) {
 	running := 0
 	for _, s := range steps {
 		running += s.by
-		v.peak = max(v.peak, running)
+		peak = max(peak, running)
 	}
-	return v, nil
+	return peak
 }
 
 // goneAfter returns the first of the moments that is not before from.

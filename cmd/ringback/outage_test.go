@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,16 +38,19 @@ func (c *cluster) node(name, database string, env ...string) *program {
 
 func (c *cluster) journal() string { return filepath.Join(c.dir, "journal") }
 
-// post posts tasks that have tries left, and returns their ids.
+// post posts tasks that are not tried again soon, and returns their ids.
 func (c *cluster) post(n int, number string) []int64 {
 	c.t.Helper()
-	tasks := make([]map[string]any, n)
-	for i := range tasks {
-		tasks[i] = map[string]any{
-			"a_number": number, "b_number": "+390612349999", "extension_id": c.client.extension, "try_count": 3, "try_again_pause": 3600,
-			"callback_params": map[string]any{"wait_for_pickup": 10},
-		}
-	}
+	return c.postAs(n, map[string]any{
+		"a_number": number, "b_number": "+390612349999", "extension_id": c.client.extension, "try_count": 3, "try_again_pause": 3600,
+		"callback_params": map[string]any{"wait_for_pickup": 10},
+	})
+}
+
+// postAs posts n tasks like one, and returns their ids.
+func (c *cluster) postAs(n int, task map[string]any) []int64 {
+	c.t.Helper()
+	tasks := slices.Repeat([]map[string]any{task}, n)
 	var made []wireTask
 	if err := c.client.must(http.StatusCreated, "POST", c.client.tasks(), map[string]any{"tasks": tasks}, &made); err != nil {
 		c.t.Fatal(err)
