@@ -67,6 +67,9 @@ func (c *counts) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ t
 // Overtook is not counted.
 func (*counts) Overtook(int) {}
 
+// Turned is not counted.
+func (*counts) Turned(webhooks.DestinationState) {}
+
 // noCall ends every call at once: answered by both sides, or busy.
 type noCall struct{ answered bool }
 

@@ -41,6 +41,10 @@ type Delivery struct {
 	Body     []byte // what every try sends and signs
 	State    DeliveryState
 	Tries    int // made
+	// TriesBefore is how many of them were made before it was sent again on
+	// demand: the schedule began anew then.
+	TriesBefore int
+	LastError   string // the code of what was wrong with the last try; "" after a success
 	// NextAt is when to try; of a held one, when it waits no longer.
 	NextAt     time.Time `gorm:"serializer:instant"`
 	ExpiresAt  time.Time `gorm:"serializer:instant"` // zero: it keeps

@@ -14,6 +14,10 @@ import (
 // sweepBatch is how many held deliveries one transaction of a sweep looks at.
 const sweepBatch = 1000
 
+// holdOn is how long a held delivery keeps its place while its destination takes
+// nothing, before it is looked at again.
+const holdOn = 2 * time.Minute
+
 // sweepAges are the ages at which a held delivery is looked at for a
 // predecessor that ended while it was being inserted: once most transactions
 // are over, and once all are. A tick comes at least once in each.
@@ -54,12 +58,13 @@ var insertDeliveries = statement{
 // The lease is the fence: whoever claimed the row meanwhile has another token.
 var settleDeliveries = statement{
 	postgres: `UPDATE deliveries d SET state = v.state, tries = v.tries, next_at = v.next_at, ended_at = v.ended_at,
-		lease_token = '', lease_until = NULL
-	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[])
-		AS v(id, token, state, tries, next_at, ended_at)
+		last_error = v.error, lease_token = '', lease_until = NULL
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[], $7::text[])
+		AS v(id, token, state, tries, next_at, ended_at, error)
 	WHERE d.id = v.id AND d.lease_token = v.token AND d.state = 'ready'
 	RETURNING d.id`,
-	sqlite: `UPDATE deliveries SET state = $3, tries = $4, next_at = $5, ended_at = $6, lease_token = '', lease_until = NULL
+	sqlite: `UPDATE deliveries SET state = $3, tries = $4, next_at = $5, ended_at = $6, last_error = $7,
+		lease_token = '', lease_until = NULL
 	WHERE id = $1 AND lease_token = $2 AND state = 'ready'`,
 }
 
@@ -92,12 +97,19 @@ var promoteHeld = statement{
 const (
 	waitingTasks = `SELECT task_id FROM deliveries WHERE state = 'held' AND next_at > $1 AND next_at <= $2`
 
-	letLateGo = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id = ANY(ARRAY(
-		SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
-		FOR NO KEY UPDATE SKIP LOCKED))`
+	// While a destination takes nothing, an event waits for it and not for the
+	// one before: it keeps its place for another while ($3).
+	letLateGo = `UPDATE deliveries d SET state = CASE WHEN ` + shut + ` THEN 'held' ELSE 'ready' END,
+		next_at = CASE WHEN ` + shut + ` THEN $3::timestamptz ELSE $1 END
+	WHERE id = ANY(ARRAY(SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
+		FOR NO KEY UPDATE SKIP LOCKED)) RETURNING state`
 
-	letLateGoSQLite = `UPDATE deliveries SET state = 'ready', next_at = $1 WHERE id IN (
-		SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2)`
+	letLateGoSQLite = `UPDATE deliveries AS d SET state = CASE WHEN ` + shut + ` THEN 'held' ELSE 'ready' END,
+		next_at = CASE WHEN ` + shut + ` THEN $3 ELSE $1 END
+	WHERE id IN (SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2) RETURNING state`
+
+	shut = `EXISTS (SELECT 1 FROM destinations t WHERE t.client_id = d.client_id AND t.origin = d.origin
+		AND (t.paused_at IS NOT NULL OR t.open_until > $1 OR t.ramp_from IS NOT NULL))`
 )
 
 // What went stale, but for what is being sent right now.
@@ -111,6 +123,20 @@ const (
 		SELECT id FROM deliveries WHERE state IN ('ready', 'held') AND expires_at <= $1
 			AND (lease_until IS NULL OR lease_until <= $1)
 		ORDER BY expires_at LIMIT $2) RETURNING task_id`
+)
+
+// What is owed to a disabled destination is dead at once, but for what is being
+// sent right now. Disabled ones are few: they come first.
+const (
+	buryDisabled = `UPDATE deliveries SET state = 'dead', ended_at = $1, last_error = 'disabled' WHERE id = ANY(ARRAY(
+		SELECT d.id FROM destinations t CROSS JOIN LATERAL (SELECT id, lease_until FROM deliveries
+			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin) w JOIN deliveries d ON d.id = w.id
+		WHERE t.disabled_at IS NOT NULL AND d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
+		LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED)) RETURNING task_id`
+
+	buryDisabledSQLite = `UPDATE deliveries SET state = 'dead', ended_at = $1, last_error = 'disabled' WHERE id IN (
+		SELECT d.id FROM destinations t JOIN deliveries d ON d.state = 'ready' AND d.client_id = t.client_id AND d.origin = t.origin
+		WHERE t.disabled_at IS NOT NULL AND (d.lease_until IS NULL OR d.lease_until <= $1) LIMIT $2) RETURNING task_id`
 )
 
 // insertDeliveries writes the events that the transaction makes true.
@@ -152,9 +178,17 @@ func same[T any](v *T) T { return *v }
 
 // SettleDeliveries writes what became of claimed deliveries, records their
 // tries, and lets go what waited for those that ended. What another has claimed
-// meanwhile is left alone.
-func (s *Store) SettleDeliveries(ctx context.Context, now time.Time, done []webhooks.Settlement) error {
-	return s.write(ctx, func(t *tx) error { return t.settle(now, done) })
+// meanwhile is left alone. It returns the destinations whose state changed.
+func (s *Store) SettleDeliveries(ctx context.Context, now time.Time, done []webhooks.Settlement) ([]webhooks.Turn, error) {
+	var turns []webhooks.Turn
+	err := s.write(ctx, func(t *tx) error {
+		var err error
+		if turns, err = t.hear(now, done); err != nil {
+			return err
+		}
+		return t.settle(now, done)
+	})
+	return turns, err
 }
 
 func (t *tx) settle(now time.Time, done []webhooks.Settlement) error {
@@ -178,6 +212,7 @@ func (t *tx) settle(now time.Time, done []webhooks.Settlement) error {
 			}
 			return time.Time{}
 		}),
+		col(done, lastError),
 	}})
 	if err != nil {
 		return err
@@ -206,6 +241,14 @@ func tries(s *webhooks.Settlement) int {
 	return s.Delivery.Tries + 1
 }
 
+// lastError is what was wrong with the last try.
+func lastError(s *webhooks.Settlement) string {
+	if s.Try == nil {
+		return s.Delivery.LastError
+	}
+	return s.Try.Error
+}
+
 func (t *tx) recordTries(tried []webhooks.Settlement) error {
 	type S = webhooks.Settlement
 	return t.exec(insertTries, batch{n: len(tried), columns: []column{
@@ -230,8 +273,9 @@ func (t *tx) promote(now time.Time, tasks []scheduler.TaskID) error {
 	}})
 }
 
-// SweepDeliveries expires what went stale, lets go the held deliveries that wait
-// for nothing any more, and those that have waited for scheduler.HoldMost; it returns how many of the
+// SweepDeliveries expires what went stale, ends what is owed to a destination
+// that is disabled, lets go the held deliveries that wait for nothing any more,
+// and those that have waited for scheduler.HoldMost; it returns how many of the
 // latter there were.
 func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error) {
 	for {
@@ -244,12 +288,21 @@ func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook in
 		}
 	}
 	for {
-		n, err := s.letLateGo(ctx, now)
-		overtook += n
+		n, err := s.buryDisabled(ctx, now)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 { // and what waited for those
+			break
+		}
+	}
+	for {
+		seen, gone, err := s.letLateGo(ctx, now)
+		overtook += gone
 		if err != nil {
 			return overtook, err
 		}
-		if n < sweepBatch {
+		if seen < sweepBatch {
 			break
 		}
 	}
@@ -271,22 +324,25 @@ func (s *Store) SweepDeliveries(ctx context.Context, now time.Time) (overtook in
 	return overtook, nil
 }
 
-// letLateGo makes a batch ready of what has waited long enough.
-func (s *Store) letLateGo(ctx context.Context, now time.Time) (int, error) {
+// letLateGo makes a batch ready of what has waited long enough; it returns how
+// many it looked at, and how many of them need not wait any longer.
+func (s *Store) letLateGo(ctx context.Context, now time.Time) (seen, gone int, err error) {
 	query := letLateGoSQLite
 	if s.postgres != nil {
 		query = letLateGo
 	}
-	var n int64
-	err := s.write(ctx, func(t *tx) error {
-		res, err := t.pool.ExecContext(ctx, query, now.UTC(), sweepBatch)
-		if err != nil {
-			return err
+	err = s.write(ctx, func(t *tx) error {
+		states, err := collect(t, query, []any{now.UTC(), sweepBatch, now.Add(holdOn).UTC()},
+			func(r *sql.Rows, state *scheduler.DeliveryState) error { return r.Scan(state) })
+		seen, gone = len(states), 0
+		for _, state := range states {
+			if state == scheduler.DeliveryReady {
+				gone++
+			}
 		}
-		n, err = res.RowsAffected()
 		return err
 	})
-	return int(n), err
+	return seen, gone, err
 }
 
 // expireStale ends a batch of what went stale, and lets go what waited for it.
@@ -295,6 +351,21 @@ func (s *Store) expireStale(ctx context.Context, now time.Time) (int, error) {
 	if s.postgres != nil {
 		query = expireStale
 	}
+	return s.endBatch(ctx, now, query)
+}
+
+// buryDisabled ends a batch of what is owed to disabled destinations.
+func (s *Store) buryDisabled(ctx context.Context, now time.Time) (int, error) {
+	query := buryDisabledSQLite
+	if s.postgres != nil {
+		query = buryDisabled
+	}
+	return s.endBatch(ctx, now, query)
+}
+
+// endBatch ends the deliveries that a statement selects, and lets go what
+// waited for them.
+func (s *Store) endBatch(ctx context.Context, now time.Time, query string) (int, error) {
 	var tasks []scheduler.TaskID
 	err := s.write(ctx, func(t *tx) (err error) {
 		tasks, err = collect(t, query, []any{now.UTC(), sweepBatch},

@@ -51,7 +51,7 @@ func (w *world) end(at time.Time, claimed webhooks.Work, v webhooks.Verdict) {
 
 func (w *world) settle(at time.Time, done ...webhooks.Settlement) {
 	w.Helper()
-	if err := w.s.SettleDeliveries(w.Context(), at, done); err != nil {
+	if _, err := w.s.SettleDeliveries(w.Context(), at, done); err != nil {
 		w.Fatal(err)
 	}
 }

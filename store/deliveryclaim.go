@@ -11,14 +11,18 @@ import (
 )
 
 const deliveryColumns = `d.id, d.client_id, d.task_id, d.event_id, d.kind, d.attempt, d.sequence, d.origin, d.url, d.body,
-	d.state, d.tries, d.next_at, d.expires_at, d.lease_token, d.lease_until, d.created_at`
+	d.state, d.tries, d.tries_before, d.last_error, d.next_at, d.expires_at, d.lease_token, d.lease_until, d.created_at`
 
 // Receiver by receiver, from $4 (exclusive) to $6 (inclusive), by skipping from
-// one to the next in deliveries_ready; of each the first $3 due rows. Those
-// among them that are leased are left out, and that is what limits the requests
-// to a receiver over all nodes. It ends when it has found $2 rows, however many
-// there are behind. The lock looks at the lease again, so two nodes never take
-// the same row; what one of them holds the other skips.
+// one to the next in deliveries_ready; of each the first due rows, as many as it
+// has slots ($3 without a limit of its own, never more than $8). Those among them
+// that are leased are left out, and that is what limits the requests to a
+// receiver over all nodes. A destination that needs care is left to
+// carefulDestinations. Each step is a sub-select with a limit, so that a planner
+// without statistics goes them one by one: the order is that of the receivers.
+// It ends when it has found $2 rows, however many there are behind. The lock
+// looks at the lease again, so two nodes never take the same row; what one of
+// them holds the other skips.
 const dueDeliveries = `WITH RECURSIVE receivers AS (
 		(SELECT client_id, origin FROM deliveries WHERE state = 'ready'
 			AND (client_id, origin) > ($4::uuid, $5) AND (client_id, origin) <= ($6::uuid, $7)
@@ -27,16 +31,20 @@ const dueDeliveries = `WITH RECURSIVE receivers AS (
 		SELECT n.client_id, n.origin FROM receivers r CROSS JOIN LATERAL (SELECT client_id, origin FROM deliveries
 			WHERE state = 'ready' AND (client_id, origin) > (r.client_id, r.origin) AND (client_id, origin) <= ($6::uuid, $7)
 			ORDER BY client_id, origin LIMIT 1) n)
-	SELECT ` + deliveryColumns + `
-	FROM receivers r CROSS JOIN LATERAL (SELECT id FROM deliveries
-		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1
-		ORDER BY next_at, id LIMIT $3) w
-	JOIN deliveries d ON d.id = w.id
-	WHERE d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
-	LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED`
+	SELECT d.* FROM receivers r
+	LEFT JOIN LATERAL (SELECT slots, careful FROM destinations
+		WHERE client_id = r.client_id AND origin = r.origin LIMIT 1) t ON true
+	CROSS JOIN LATERAL (SELECT id FROM deliveries
+		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1 AND NOT coalesce(t.careful, false)
+		ORDER BY next_at, id LIMIT least(coalesce(nullif(t.slots, 0), $3), $8)) w
+	CROSS JOIN LATERAL (SELECT ` + deliveryColumns + ` FROM deliveries d
+		WHERE d.id = w.id AND d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
+		LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) d
+	LIMIT $2`
 
 // The same on SQLite, which has no LATERAL: a receiver is one text, the
-// client's id (36 characters) and the origin.
+// client's id (36 characters) and the origin. Nor does its LIMIT read a row: it
+// takes $9, the most slots that any has.
 const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
 		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
 			AND (client_id, origin) > ($4, $5) AND (client_id, origin) <= ($6, $7) ORDER BY client_id, origin LIMIT 1)
@@ -45,9 +53,14 @@ const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
 			AND (client_id, origin) > (substr(k, 1, 36), substr(k, 37)) AND (client_id, origin) <= ($6, $7)
 			ORDER BY client_id, origin LIMIT 1)
 		FROM receivers WHERE k IS NOT NULL)
-	SELECT ` + deliveryColumns + ` FROM receivers r JOIN deliveries d ON d.id IN (SELECT id FROM deliveries w
-		WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
-		ORDER BY w.next_at, w.id LIMIT $3)
+	SELECT ` + deliveryColumns + ` FROM receivers r
+	LEFT JOIN destinations t ON t.client_id = substr(r.k, 1, 36) AND t.origin = substr(r.k, 37)
+	JOIN deliveries d ON d.id IN (SELECT id FROM (
+			SELECT id, row_number() OVER (ORDER BY next_at, id) AS place FROM (SELECT id, next_at FROM deliveries w
+				WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
+					AND NOT coalesce(t.careful, false)
+				ORDER BY w.next_at, w.id LIMIT min($8, $9)))
+		WHERE place <= coalesce(nullif(t.slots, 0), $3))
 	WHERE d.lease_until IS NULL OR d.lease_until <= $1
 	LIMIT $2`
 
@@ -98,22 +111,33 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhoo
 	return work, nil
 }
 
-// due locks and reads what a claim may have: of the receivers behind the one
-// where the last claim ended, and then of the others.
+// due locks and reads what a claim may have: of the destinations that need care
+// half of the room at most, of the receivers behind the one where the last claim
+// ended, and then of the others.
 func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
 	if c.After == (webhooks.Receiver{}) {
 		c.After = firstReceiver
+	}
+	if c.Share == 0 {
+		c.Share = c.Room
 	}
 	query := dueDeliveriesSQLite
 	if t.postgres != nil {
 		query = dueDeliveries
 	}
 	between := func(after, upTo webhooks.Receiver, n int) ([]scheduler.Delivery, error) {
-		return collect(t, query, []any{
-			c.Now.UTC(), n, c.PerOrigin, string(after.Client), after.Origin, string(upTo.Client), upTo.Origin,
-		}, scanDelivery)
+		args := []any{c.Now.UTC(), n, c.PerOrigin, string(after.Client), after.Origin, string(upTo.Client), upTo.Origin, c.Share}
+		if t.postgres == nil {
+			args = append(args, max(webhooks.MaxInFlight, c.PerOrigin))
+		}
+		return collect(t, query, args, scanDelivery)
 	}
-	due, err := between(c.After, lastReceiver, c.Room)
+	careful, err := t.careful(c)
+	if err != nil {
+		return nil, err
+	}
+	due, err := between(c.After, lastReceiver, c.Room-len(careful))
+	due = append(careful, due...)
 	if err != nil || len(due) >= c.Room || c.After == firstReceiver {
 		return due, err
 	}
@@ -123,7 +147,7 @@ func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
 
 func scanDelivery(r *sql.Rows, d *scheduler.Delivery) error {
 	return r.Scan(&d.ID, &d.ClientID, &d.TaskID, &d.EventID, &d.Kind, &d.Attempt, &d.Sequence, &d.Origin, &d.URL, &d.Body,
-		&d.State, &d.Tries, nullTime{&d.NextAt}, nullTime{&d.ExpiresAt}, &d.LeaseToken, nullTime{&d.LeaseUntil},
+		&d.State, &d.Tries, &d.TriesBefore, &d.LastError, nullTime{&d.NextAt}, nullTime{&d.ExpiresAt}, &d.LeaseToken, nullTime{&d.LeaseUntil},
 		nullTime{&d.CreatedAt})
 }
 

@@ -151,7 +151,7 @@ func TestClaimersNeverShareADelivery(t *testing.T) {
 						inFlight[wk.Delivery.Origin]--
 					}
 					mu.Unlock()
-					if err := w.s.SettleDeliveries(w.Context(), time.Now(), done); err != nil {
+					if _, err := w.s.SettleDeliveries(w.Context(), time.Now(), done); err != nil {
 						w.Error(err)
 						return
 					}

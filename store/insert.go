@@ -62,6 +62,9 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 	}
 	named := slices.ContainsFunc(added, func(t scheduler.Task) bool { return t.ExternalID != "" })
 	err := s.write(ctx, func(t *tx) error {
+		if err := t.introduce(added); err != nil {
+			return err
+		}
 		if named {
 			// External ids are others' too: the queue's row comes before them.
 			if _, err := t.lockQueue(client, queue); err != nil {

@@ -148,7 +148,11 @@ func (s *Store) UpdateTask(ctx context.Context, client scheduler.ClientID, queue
 		t.changed(changed)
 		return t.saveRuntimes(locked)
 	})
-	return changed, err
+	if err != nil {
+		return changed, err
+	}
+	// Not under the queue's lock: who adds tasks takes destinations first.
+	return changed, s.write(ctx, func(t *tx) error { return t.introduce([]scheduler.Task{changed}) })
 }
 
 // moveExternalID gives up a task's former external id and takes the new one.

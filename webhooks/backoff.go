@@ -51,6 +51,7 @@ const (
 	ErrGone           = "gone"
 	ErrProtocol       = "protocol"  // the answer is no HTTP, or the request could not be made
 	ErrNoSecret       = "no_secret" // the client has no live secret: nothing was sent
+	ErrDisabled       = "disabled"  // the destination is disabled: nothing was sent
 )
 
 // Verdict is what becomes of a delivery after a try.
@@ -62,7 +63,7 @@ type Verdict struct {
 // Judge decides what becomes of a delivery after a try that ended at now. Its
 // Tries do not count this one. luck, from 0 to 1, spreads the delay.
 func Judge(d scheduler.Delivery, t Try, now time.Time, luck float64) Verdict {
-	made := d.Tries + 1
+	made := d.Tries - d.TriesBefore + 1
 	switch {
 	case t.Error == "":
 		return Verdict{State: scheduler.DeliveryDelivered}

@@ -43,6 +43,12 @@ type Settlement struct {
 	Try      *Try // nil: it was cancelled, which costs no try
 }
 
+// Turn is a destination whose state changed.
+type Turn struct {
+	Destination Destination
+	From, To    DestinationState
+}
+
 // Receiver is where the events of a client go that share an origin.
 type Receiver struct {
 	Client scheduler.ClientID
@@ -53,7 +59,8 @@ type Receiver struct {
 type Claim struct {
 	Now       time.Time
 	Room      int      // at most so many
-	PerOrigin int      // no receiver has more leased than these, over all nodes
+	PerOrigin int      // no receiver has more leased than these, over all nodes, but by its own limit
+	Share     int      // nor more than these, whatever its limit
 	After     Receiver // whose turn was last; the one behind it comes first
 }
 
@@ -64,8 +71,9 @@ type Outbox interface {
 	ClaimDeliveries(ctx context.Context, c Claim) ([]Work, error)
 	// SettleDeliveries writes what became of claimed deliveries, with their
 	// tries, and lets go what waited for those that ended. One whose lease is
-	// another's by now is left alone.
-	SettleDeliveries(ctx context.Context, now time.Time, done []Settlement) error
+	// another's by now is left alone. It returns the destinations whose state
+	// changed.
+	SettleDeliveries(ctx context.Context, now time.Time, done []Settlement) ([]Turn, error)
 	// SweepDeliveries lets go what waits for nothing any more, and what has
 	// waited long enough; it returns how many of the latter there were.
 	SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error)
@@ -78,6 +86,8 @@ type Observer interface {
 	Tried(kind scheduler.EventKind, state scheduler.DeliveryState, took time.Duration)
 	// Overtook tells that n events no longer wait for an earlier one.
 	Overtook(n int)
+	// Turned tells that a destination is in another state now.
+	Turned(to DestinationState)
 }
 
 // Options make a Notifier.
@@ -180,7 +190,7 @@ func (r *round) claim(ctx context.Context) {
 			return
 		}
 		work, err := r.o.Outbox.ClaimDeliveries(ctx, Claim{
-			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, After: r.last,
+			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, Share: r.share(free), After: r.last,
 		})
 		if err != nil {
 			if ctx.Err() == nil {
@@ -197,6 +207,18 @@ func (r *round) claim(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// share is how many slots of the node one receiver may have when so many are
+// free: the last ones are for those that have none.
+func (r *round) share(free int) int {
+	switch all := r.o.Slots; {
+	case free > all/2:
+		return all
+	case free > all/8:
+		return max(r.o.PerOrigin/4, 1)
+	}
+	return 1
 }
 
 // deliver makes one request and judges it.
@@ -235,13 +257,30 @@ func (r *round) settle(ctx context.Context) {
 	if len(r.settled) == 0 {
 		return
 	}
-	if err := r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), r.settled); err != nil {
+	turns, err := r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), r.settled)
+	if err != nil {
 		if ctx.Err() == nil {
 			r.o.Log.ErrorContext(ctx, "deliveries could not be settled", "err", err)
 		}
 		return
 	}
 	r.settled = nil
+	for _, t := range turns {
+		r.announce(ctx, t)
+	}
+}
+
+// announce tells that the state of a destination changed.
+func (r *round) announce(ctx context.Context, t Turn) {
+	if r.o.Observer != nil {
+		r.o.Observer.Turned(t.To)
+	}
+	level := slog.LevelInfo
+	if t.To == DestinationDisabled {
+		level = slog.LevelWarn
+	}
+	r.o.Log.Log(ctx, level, "a destination of events is "+string(t.To)+", it was "+string(t.From),
+		"client", t.Destination.ClientID, "url_host", urlHost(t.Destination.Origin))
 }
 
 func (r *round) sweep(ctx context.Context) {

@@ -224,7 +224,7 @@ func TestAHangingReceiverDelaysNobodyElse(t *testing.T) {
 		if taken != 3*slots || late > 2*time.Second {
 			r.Errorf("the other receiver got %d of %d, the last after %v", taken, 3*slots, late)
 		}
-		if r.net.most["receiver.example.com"] != 8 || r.net.most[""] > slots {
+		if r.net.most["receiver.example.com"] != 2 || r.net.most[""] > slots { // it never took one
 			r.Errorf("requests in flight at most: %v", r.net.most)
 		}
 	})
@@ -303,9 +303,9 @@ type breaking struct {
 	down func() bool
 }
 
-func (b breaking) SettleDeliveries(ctx context.Context, now time.Time, done []webhooks.Settlement) error {
+func (b breaking) SettleDeliveries(ctx context.Context, now time.Time, done []webhooks.Settlement) ([]webhooks.Turn, error) {
 	if b.down() {
-		return errors.New("the database is away")
+		return nil, errors.New("the database is away")
 	}
 	return b.Outbox.SettleDeliveries(ctx, now, done)
 }
@@ -338,7 +338,7 @@ func TestADatabaseThatIsAwayCostsNoDuplicates(t *testing.T) {
 		began := time.Now()
 		r.o.Slots = 4
 		r.o.Outbox = breaking{r.s, func() bool { return time.Since(began) < 20*time.Second }}
-		r.owe(slices.Repeat([]string{hook}, 10)...)
+		r.owe(slices.Repeat([]string{hook, other}, 5)...)
 		_, stop := r.run()
 		<-time.After(15 * time.Second)
 		if n := len(r.net.arrived()); n != 4 {

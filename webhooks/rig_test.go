@@ -30,6 +30,7 @@ type rig struct {
 	net   *network
 	seen  observed
 	o     webhooks.Options
+	began time.Time
 }
 
 // network is a transport whose receivers are functions.
@@ -108,6 +109,7 @@ type observed struct {
 	mu       sync.Mutex
 	tried    map[scheduler.DeliveryState]int
 	overtook int
+	turned   []webhooks.DestinationState
 }
 
 func (o *observed) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ time.Duration) {
@@ -120,6 +122,12 @@ func (o *observed) Overtook(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.overtook += n
+}
+
+func (o *observed) Turned(to webhooks.DestinationState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.turned = append(o.turned, to)
 }
 
 func (o *observed) counts() (tried map[scheduler.DeliveryState]int, overtook int) {
@@ -141,8 +149,9 @@ func newRig(t *testing.T, s *store.Store) *rig {
 	}
 	r := &rig{
 		T: t, s: s, cl: cl, ext: storetest.Extension(t, s, cl), queue: storetest.Queue(t, s, cl, 0), owner: owner,
-		net:  &network{flying: map[string]int{}, most: map[string]int{}},
-		seen: observed{tried: map[scheduler.DeliveryState]int{}},
+		net:   &network{flying: map[string]int{}, most: map[string]int{}},
+		seen:  observed{tried: map[scheduler.DeliveryState]int{}},
+		began: time.Now(),
 	}
 	r.o = webhooks.Options{
 		Outbox: s, Observer: &r.seen, Transport: r.net, Log: slog.New(slog.DiscardHandler),

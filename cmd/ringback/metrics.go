@@ -11,6 +11,7 @@ import (
 
 	"ringback/dialer"
 	"ringback/scheduler"
+	"ringback/webhooks"
 )
 
 // metrics is what the packages' observers tell, as Prometheus reads it. Times
@@ -23,6 +24,7 @@ type metrics struct {
 	lateness    prometheus.Histogram
 	deliveries  *prometheus.CounterVec
 	overtook    prometheus.Counter
+	turned      *prometheus.CounterVec
 	delivery    prometheus.Histogram
 	requests    *prometheus.CounterVec
 	request     *prometheus.HistogramVec
@@ -47,6 +49,8 @@ func newMetrics() *metrics {
 			Name: "ringback_delivery_tries_total", Help: "Tries to deliver an event, by its kind and what became of it."}, []string{"kind", "state"}),
 		overtook: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ringback_deliveries_overtook_total", Help: "Events that no longer waited for an earlier one of their task."}),
+		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_destinations_turned_total", Help: "Destinations of events that came into a state."}, []string{"state"}),
 		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "ringback_delivery_seconds", Help: "How long a try to deliver an event took.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12)}),
@@ -61,7 +65,7 @@ func newMetrics() *metrics {
 			Name: "ringback_leg_pdd_seconds", Help: "Post-dial delay: how long after a leg was dialled it rang.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}, []string{"trunk"}),
 	}
-	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.delivery, m.requests, m.request, m.legs, m.pdd,
+	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.turned, m.delivery, m.requests, m.request, m.legs, m.pdd,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -127,6 +131,9 @@ func (m *metrics) Tried(kind scheduler.EventKind, state scheduler.DeliveryState,
 
 // Overtook counts events that went before an earlier one of their task.
 func (m *metrics) Overtook(n int) { m.overtook.Add(float64(n)) }
+
+// Turned counts a destination that is in another state now.
+func (m *metrics) Turned(to webhooks.DestinationState) { m.turned.WithLabelValues(string(to)).Inc() }
 
 // Answered counts a request; route is its pattern, not its path. Methods that
 // nobody routes are one: callers must not make up labels.

@@ -246,6 +246,39 @@ CREATE TABLE dialogs (
 );
 CREATE INDEX dialogs_node ON dialogs (node, epoch);
 
+-- Where the events of a client go that share an origin: limits, pauses, the
+-- breaker. What is careful is claimed for under this row's lock, from look_at on.
+CREATE TABLE destinations (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id       text NOT NULL REFERENCES clients (id),
+    origin          text NOT NULL CHECK (origin <> ''),
+    created_at      TIMESTAMP NOT NULL,
+    max_in_flight   integer NOT NULL DEFAULT 0 CHECK (max_in_flight >= 0),
+    max_rate        double precision NOT NULL DEFAULT 0 CHECK (max_rate >= 0),
+    paused_at       TIMESTAMP,
+    disabled_at     TIMESTAMP,
+    failures_in_row integer NOT NULL DEFAULT 0,
+    window_from     TIMESTAMP,
+    window_tries    integer NOT NULL DEFAULT 0,
+    window_failures integer NOT NULL DEFAULT 0,
+    open_until      TIMESTAMP,
+    open_for        integer NOT NULL DEFAULT 0, -- nanoseconds
+    probe_id        integer NOT NULL DEFAULT 0,
+    probe_until     TIMESTAMP,
+    probes          integer NOT NULL DEFAULT 0,
+    ramp_from       TIMESTAMP,
+    next_send       TIMESTAMP,
+    succeeded_at    TIMESTAMP,
+    failing_since   TIMESTAMP,
+    failures        integer NOT NULL DEFAULT 0,
+    slots           integer NOT NULL,
+    careful         boolean NOT NULL,
+    look_at         TIMESTAMP,
+    UNIQUE (client_id, origin)
+);
+CREATE INDEX destinations_look ON destinations (look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX destinations_disabled ON destinations (id) WHERE disabled_at IS NOT NULL;
+
 -- The outbox: one row per event and URL, written with what makes it true.
 CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -260,6 +293,8 @@ CREATE TABLE deliveries (
     body        blob       NOT NULL,
     state       text        NOT NULL CHECK (state IN ('ready', 'held', 'delivered', 'dead', 'expired')),
     tries       integer     NOT NULL DEFAULT 0,
+    tries_before integer    NOT NULL DEFAULT 0, -- of them before it was sent again on demand
+    last_error  text        NOT NULL DEFAULT '', -- of the last try
     next_at     TIMESTAMP NOT NULL, -- ready: when to try; held: when it waits no longer
     expires_at  TIMESTAMP,          -- before-events alone go stale
     lease_token text        NOT NULL DEFAULT '',
@@ -273,6 +308,7 @@ CREATE TABLE deliveries (
 -- By receiver, so that one with a long backlog is not walked through to reach
 -- the others. Order within a task is read through its unique index.
 CREATE INDEX deliveries_ready ON deliveries (client_id, origin, next_at, id) WHERE state = 'ready';
+CREATE INDEX deliveries_log ON deliveries (client_id, id);
 CREATE INDEX deliveries_held ON deliveries (next_at, id) WHERE state = 'held';
 CREATE INDEX deliveries_stale ON deliveries (expires_at) WHERE expires_at IS NOT NULL AND state IN ('ready', 'held');
 
@@ -293,6 +329,7 @@ UPDATE clients SET default_extension_id = NULL;
 DROP TABLE delivery_tries;
 DROP TABLE deliveries;
 DROP TABLE dialogs;
+DROP TABLE destinations;
 DROP TABLE attempts;
 DROP TABLE external_ids;
 DROP TABLE tasks;
