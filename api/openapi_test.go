@@ -38,7 +38,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Scheduler": answered[queueAnswer](), "SchedulerRequest": asked(queueShape),
 		"Task": answered[taskAnswer](), "TaskRequest": asked(taskShape),
 		"CallbackParams": answered[paramsAnswer](), "CallbackParamsRequest": asked(paramsShape),
-		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](),
+		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](), "Moment": answered[momentAnswer](),
 		"Opening": answered[openingAnswer](), "Condition": asked(conditionShape),
 		"Extension": answered[extensionAnswer](), "ExtensionRequest": asked(extensionShape),
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),

@@ -152,6 +152,8 @@ type ExtensionWriter interface {
 type TaskReader interface {
 	// Tasks lists those that a filter selects, by id.
 	Tasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, f scheduler.TaskFilter, p scheduler.Page) (scheduler.List[scheduler.Task], error)
+	// Trace returns everything that is stored of one.
+	Trace(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Trace, error)
 	// Task returns one.
 	Task(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Task, error)
 }

@@ -146,6 +146,7 @@ func (s *Server) routes() {
 			g.GET(path+"/:task_id", guard.client(tasks.get))
 			g.PUT(path+"/:task_id", guard.client(tasks.change))
 			g.DELETE(path+"/:task_id", guard.client(tasks.cancel))
+			g.GET(path+"/:task_id/timeline", guard.client(tasks.timeline))
 		}
 		g.POST("/interval", guard.client(intervals.add))
 		g.GET("/interval", guard.client(intervals.list))

@@ -131,6 +131,9 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 	if err := t.writeAttempts(written); err != nil {
 		return nil, err
 	}
+	if err := t.noteTransitions(written); err != nil {
+		return nil, err
+	}
 	if len(events) == 0 {
 		return taken, nil
 	}

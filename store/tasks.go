@@ -146,6 +146,12 @@ func (s *Store) UpdateTask(ctx context.Context, client scheduler.ClientID, queue
 			return err
 		}
 		t.changed(changed)
+		err = t.note(scheduler.Noted{
+			QueueID: queue, TaskID: id, Attempt: changed.Attempts, Step: scheduler.StepChange, LastAt: changed.UpdatedAt,
+		})
+		if err != nil {
+			return err
+		}
 		return t.saveRuntimes(locked)
 	})
 	if err != nil {

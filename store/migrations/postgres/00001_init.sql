@@ -201,6 +201,18 @@ CREATE INDEX tasks_ready ON tasks (queue_id, ready_at, id) WHERE ready_at IS NOT
 CREATE INDEX tasks_executed ON tasks (node) WHERE status = 'executed';
 CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND ready_at IS NOT NULL;
 
+-- Steps of tasks that no attempt tells of, one row for those of a kind in an attempt.
+CREATE TABLE task_steps (
+    queue_id bigint      NOT NULL,
+    task_id  bigint      NOT NULL,
+    attempt  integer     NOT NULL,
+    step     text        NOT NULL CHECK (step <> ''),
+    times    integer     NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at  timestamptz NOT NULL,
+    PRIMARY KEY (queue_id, task_id, attempt, step)
+);
+
 CREATE TABLE external_ids (
     queue_id    bigint      NOT NULL REFERENCES queues,
     external_id text        NOT NULL CHECK (external_id <> ''),
@@ -328,5 +340,5 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
-DROP TABLE delivery_tries, deliveries, destinations, dialogs, attempts, external_ids, tasks, queue_changes, queue_runtime, queues, intervals, extensions,
+DROP TABLE delivery_tries, deliveries, destinations, dialogs, attempts, external_ids, task_steps, tasks, queue_changes, queue_runtime, queues, intervals, extensions,
     webhook_secrets, tokens, clients, users, accounts, nodes;

@@ -198,6 +198,18 @@ CREATE INDEX tasks_executed ON tasks (node) WHERE status = 'executed';
 CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND ready_at IS NOT NULL;
 CREATE INDEX tasks_queue ON tasks (queue_id, id);
 
+-- Steps of tasks that no attempt tells of, one row for those of a kind in an attempt.
+CREATE TABLE task_steps (
+    queue_id integer      NOT NULL,
+    task_id  integer      NOT NULL,
+    attempt  integer     NOT NULL,
+    step     text        NOT NULL CHECK (step <> ''),
+    times    integer     NOT NULL,
+    first_at TIMESTAMP NOT NULL,
+    last_at  TIMESTAMP NOT NULL,
+    PRIMARY KEY (queue_id, task_id, attempt, step)
+);
+
 CREATE TABLE external_ids (
     queue_id    integer      NOT NULL REFERENCES queues (id),
     external_id text        NOT NULL CHECK (external_id <> ''),
@@ -332,7 +344,9 @@ DROP TABLE dialogs;
 DROP TABLE destinations;
 DROP TABLE attempts;
 DROP TABLE external_ids;
+DROP TABLE task_steps;
 DROP TABLE tasks;
+DROP TABLE queue_changes;
 DROP TABLE queue_runtime;
 DROP TABLE queues;
 DROP TABLE intervals;
