@@ -1,7 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -15,14 +18,17 @@ type extensions struct {
 	reader  ExtensionReader
 	writer  ExtensionWriter
 	numbers *numbers
+	trunks  []string // that there are
 	now     func() time.Time
 }
 
 // extensionRequest is what a client asks of an extension; what it does not
 // name stays.
 type extensionRequest struct {
-	name, label, callerIDName, ani *string
-	active                         *bool
+	name, label, callerIDName, ani, trunk *string
+	active                                *bool
+	limited                               bool // concurrent_call_limit is given
+	limit                                 int  // 0: none
 }
 
 // extensionShape is an extension in requests.
@@ -33,8 +39,8 @@ var extensionShape = newShape(
 	member[extensionRequest]{"status", "Blocked", func(d *decoder, r *extensionRequest) { r.active = d.either("active", "blocked") }},
 	member[extensionRequest]{"caller_id_name", "CallerIDName", func(d *decoder, r *extensionRequest) { r.callerIDName = d.given() }},
 	member[extensionRequest]{"ani", "ANI", func(d *decoder, r *extensionRequest) { r.ani = d.given() }},
-	member[extensionRequest]{"concurrent_call_limit", "ConcurrentCallLimit", func(d *decoder, _ *extensionRequest) { d.notYet("null") }},
-	member[extensionRequest]{"trunk", "Trunk", func(d *decoder, _ *extensionRequest) { d.notYet(`""`) }},
+	member[extensionRequest]{"concurrent_call_limit", "ConcurrentCallLimit", func(d *decoder, r *extensionRequest) { r.readLimit(d) }},
+	member[extensionRequest]{"trunk", "Trunk", func(d *decoder, r *extensionRequest) { r.trunk = d.given() }},
 	member[extensionRequest]{name: "id"},
 	member[extensionRequest]{name: "create_date_utc"},
 )
@@ -49,9 +55,28 @@ func readType(d *decoder) {
 	}
 }
 
-// userSettings are the fields of an extension that a client's token may not
-// set.
-var userSettings = map[string]bool{"ConcurrentCallLimit": true, "Trunk": true}
+// readLimit reads a limit of calls; null is none.
+func (r *extensionRequest) readLimit(d *decoder) {
+	r.limited, r.limit = true, d.limit("to start nothing, set \"status\" to \"blocked\"")
+}
+
+// limit reads a limit of what is called at one time: 0 for null, which is none.
+// instead says what to do where nothing shall be called.
+func (d *decoder) limit(instead string) int {
+	if d.kind() == kindNull {
+		d.skip()
+		return 0
+	}
+	n, ok := d.integer()
+	switch {
+	case !ok:
+	case n <= 0:
+		d.fault("must be at least 1: " + instead + "; null is no limit")
+	case n > scheduler.MaxCalls:
+		d.fault(fmt.Sprintf("must be at most %d", scheduler.MaxCalls))
+	}
+	return int(n)
+}
 
 // read reads an extension from the body. is is the extension as it stands.
 func (s extensions) read(c echo.Context, me caller, is scheduler.Extension) (extensionRequest, error) {
@@ -74,19 +99,21 @@ func (s extensions) read(c echo.Context, me caller, is scheduler.Extension) (ext
 			d.faults.Add("ANI", "%s", err)
 		}
 	}
-	err = d.err()
-	if !me.byClient() || scheduler.KindOf(err) == scheduler.Invalid {
+	if r.trunk != nil && *r.trunk != "" && *r.trunk != is.Trunk && !slices.Contains(s.trunks, *r.trunk) {
+		d.faults.Add("Trunk", "must be one of the system's trunks: %s", strings.Join(s.trunks, ", "))
+	}
+	if err := d.err(); err != nil || !me.byClient() {
 		return r, err
 	}
-	for _, field := range d.later {
-		if userSettings[field] {
-			return r, needsUser(field)
-		}
-	}
-	if r.ani != nil && *r.ani != is.ANI {
+	switch {
+	case r.ani != nil && *r.ani != is.ANI:
 		return r, needsUser("ANI")
+	case r.limited && r.limit != is.Limit:
+		return r, needsUser("ConcurrentCallLimit")
+	case r.trunk != nil && *r.trunk != is.Trunk:
+		return r, needsUser("Trunk")
 	}
-	return r, err
+	return r, nil
 }
 
 func needsUser(field string) error {
@@ -95,11 +122,14 @@ func needsUser(field string) error {
 
 func (r extensionRequest) apply(e *scheduler.Extension) {
 	for _, text := range []struct{ from, to *string }{
-		{r.name, &e.Name}, {r.label, &e.Label}, {r.callerIDName, &e.CallerIDName}, {r.ani, &e.ANI},
+		{r.name, &e.Name}, {r.label, &e.Label}, {r.callerIDName, &e.CallerIDName}, {r.ani, &e.ANI}, {r.trunk, &e.Trunk},
 	} {
 		if text.from != nil {
 			*text.to = *text.from
 		}
+	}
+	if r.limited {
+		e.Limit = r.limit
 	}
 	if r.active != nil {
 		e.Blocked = !*r.active
@@ -123,7 +153,7 @@ type extensionAnswer struct {
 func tellExtension(e scheduler.Extension) extensionAnswer {
 	a := extensionAnswer{
 		ID: e.ID, Name: e.Name, Label: e.Label, Type: extensionType, Status: "active",
-		CallerIDName: e.CallerIDName, ANI: e.ANI, CreateDate: date(e.CreatedAt),
+		CallerIDName: e.CallerIDName, ANI: e.ANI, Limit: positive(e.Limit), Trunk: e.Trunk, CreateDate: date(e.CreatedAt),
 	}
 	if e.Blocked {
 		a.Status = "blocked"
@@ -185,7 +215,8 @@ func (s extensions) change(c echo.Context, me caller) error {
 	}
 	e, err := s.writer.UpdateExtension(c.Request().Context(), me.client, is.ID, func(e *scheduler.Extension) error {
 		if me.byClient() {
-			r.ani = nil // it is what it was, or was changed by a user since
+			// They are what they were, or were changed by a user since.
+			r.ani, r.trunk, r.limited = nil, nil, false
 		}
 		r.apply(e)
 		return nil

@@ -62,24 +62,8 @@ var queueShape = newShape(
 	member[queueRequest]{name: "counts"},
 )
 
-// maxLimit is the most that a limit of concurrent tasks can be.
-const maxLimit = 1_000_000
-
 func (r *queueRequest) readLimit(d *decoder) {
-	if r.limited = true; d.kind() == kindNull {
-		d.skip()
-		r.limit = 0
-		return
-	}
-	n, ok := d.integer()
-	switch {
-	case !ok:
-	case n <= 0:
-		d.fault(`must be at least 1: to start nothing, set "status" to "off"; null is no limit`)
-	case n > maxLimit:
-		d.fault("must be at most 1000000")
-	}
-	r.limit = int(n)
+	r.limited, r.limit = true, d.limit(`to start nothing, set "status" to "off"`)
 }
 
 // readInterval reads the id of a calling window; null and 0 are none.

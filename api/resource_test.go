@@ -218,10 +218,30 @@ func TestExtension(t *testing.T) {
 				t.Errorf("became %v", e)
 			}
 		})
-		t.Run("a user's settings are not obeyed yet", func(t *testing.T) {
+		t.Run("a user may", func(t *testing.T) {
 			r.t = t
-			r.do("PUT", path, r.user, `{"concurrent_call_limit":5}`).refused(409, "not_yet_supported")
-			r.do("PUT", path, r.user, `{"trunk":"carrier"}`).refused(409, "not_yet_supported")
+			if e := r.do("PUT", path, r.user, `{"concurrent_call_limit":"5","trunk":"carrier"}`).want(200).object(); e["concurrent_call_limit"] != 5.0 || e["trunk"] != "carrier" {
+				t.Errorf("became %v", e)
+			}
+			read := r.do("GET", path, r.a.token, "").want(200)
+			if again := r.do("PUT", path, r.a.token, read.body).want(200); again.body != read.body {
+				t.Errorf("put back %s, became %s", read.body, again.body)
+			}
+			for body, want := range map[string]string{
+				`{"concurrent_call_limit":0}`:       `concurrent_call_limit must be at least 1: to start nothing, set "status" to "blocked"`,
+				`{"concurrent_call_limit":-1}`:      "concurrent_call_limit must be at least 1",
+				`{"concurrent_call_limit":1000001}`: "concurrent_call_limit must be at most 1000000",
+				`{"concurrent_call_limit":"x"}`:     "concurrent_call_limit must be an integer",
+				`{"trunk":"nobody's"}`:              "trunk must be one of the system's trunks: carrier, pbx",
+				`{"trunk":1}`:                       "trunk must be a string",
+			} {
+				if a := r.do("PUT", path, r.user, body).want(400); !strings.Contains(a.object()["message"].(string), want) {
+					t.Errorf("%s is refused with %s, want %s", body, a.body, want)
+				}
+			}
+			if e := r.do("PUT", path, r.user, `{"concurrent_call_limit":null,"trunk":""}`).want(200).object(); e["concurrent_call_limit"] != nil || e["trunk"] != "" {
+				t.Errorf("became %v", e)
+			}
 		})
 		t.Run("all faults at once", func(t *testing.T) {
 			r.t = t

@@ -26,6 +26,7 @@ type Options struct {
 	Sound          func(id string) bool   // whether there is an announcement of this id; nil: there is none
 	DefaultRegion  string                 // of national numbers (ISO 3166-1 alpha-2); "" takes none
 	URIHosts       []string               // of SIP URIs that tasks may call: names in lower case and addresses
+	Trunks         []string               // names of those that calls can go by
 	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
 	Observer       Observer               // nil: nobody
 	Metrics        http.Handler           // answers /metrics; nil: there is none
@@ -125,7 +126,7 @@ func (s *Server) routes() {
 		g.GET("/clients/:id/settings", guard.user(settings.get))
 		g.PUT("/clients/:id/settings", guard.user(settings.change))
 	}
-	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, now: o.Now}
+	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
 	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}

@@ -36,7 +36,7 @@ var settingsShape = newShape(
 	member[settingsRequest]{"DefaultRegion", "DefaultRegion", func(d *decoder, r *settingsRequest) { r.readRegion(d) }},
 	member[settingsRequest]{"DefaultExtensionID", "DefaultExtensionID", func(d *decoder, r *settingsRequest) { r.readExtension(d) }},
 	member[settingsRequest]{"WebhookFormat", "WebhookFormat", func(d *decoder, _ *settingsRequest) { d.notYet(`"json"`) }},
-	member[settingsRequest]{"MaxConcurrentCalls", "MaxConcurrentCalls", func(d *decoder, _ *settingsRequest) { d.notYet("null") }},
+	member[settingsRequest]{"MaxConcurrentCalls", "MaxConcurrentCalls", func(d *decoder, r *settingsRequest) { r.readLimit(d) }},
 	member[settingsRequest]{"RequestsPerHour", "RequestsPerHour", func(d *decoder, _ *settingsRequest) { d.notYet("36000") }},
 	member[settingsRequest]{"AllowedCallerIDs", "AllowedCallerIDs", func(d *decoder, r *settingsRequest) { r.readCallerIDs(d) }},
 )
@@ -59,6 +59,11 @@ func (r *settingsRequest) readExtension(d *decoder) {
 		id = new(scheduler.ExtensionID(n))
 	}
 	r.sets(func(s *scheduler.Settings) { s.DefaultExtensionID = id })
+}
+
+func (r *settingsRequest) readLimit(d *decoder) {
+	limit := d.limit("to start nothing, switch the schedulers off")
+	r.sets(func(s *scheduler.Settings) { s.MaxConcurrentCalls = limit })
 }
 
 func (r *settingsRequest) readCallerIDs(d *decoder) {

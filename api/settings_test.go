@@ -53,9 +53,19 @@ func TestSettings(t *testing.T) {
 				r.do("PUT", "/api/v1/admin/clients/"+id+"/settings", r.user, `{}`).failed(404, "CLIENT_NOT_FOUND")
 			}
 		})
+		t.Run("the calls at one time", func(t *testing.T) {
+			r.t = t
+			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"MaxConcurrentCalls":"3"}`)); set["MaxConcurrentCalls"] != 3.0 {
+				t.Errorf("it is %v", set)
+			}
+			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"MaxConcurrentCalls":null}`)); set["MaxConcurrentCalls"] != nil {
+				t.Errorf("it is %v", set)
+			}
+		})
 		for body, want := range map[string]string{
-			`{"DefaultRegion":"XX"}`: "DefaultRegion must be a region",
-			`{"DefaultRegion":1}`:    "DefaultRegion must be a string",
+			`{"MaxConcurrentCalls":0}`:                                               "MaxConcurrentCalls must be at least 1: to start nothing, switch the schedulers off",
+			`{"DefaultRegion":"XX"}`:                                                 "DefaultRegion must be a region",
+			`{"DefaultRegion":1}`:                                                    "DefaultRegion must be a string",
 			fmt.Sprintf(`{"DefaultExtensionID":%d}`, r.b.extension.ID):               "DefaultExtensionID is not an extension of this client",
 			`{"AllowedCallerIDs":["12345","x"]}`:                                     "AllowedCallerIDs[1] must be a phone number",
 			`{"AllowedCallerIDs":"12345"}`:                                           "AllowedCallerIDs must be a list",
@@ -66,7 +76,7 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%.60s is refused with %q, want %q", body, reason, want)
 			}
 		}
-		for _, body := range []string{`{"WebhookFormat":"form"}`, `{"MaxConcurrentCalls":3}`, `{"RequestsPerHour":1}`} {
+		for _, body := range []string{`{"WebhookFormat":"form"}`, `{"RequestsPerHour":1}`} {
 			r.do("PUT", settingsOf(r.a), r.user, body).failed(409, "NOT_YET_SUPPORTED")
 		}
 	})
@@ -136,4 +146,37 @@ func TestSettingsReach(t *testing.T) {
 			t.Errorf("it changed to %v", set)
 		}
 	})
+}
+
+// TestLimitsHold: what a limit holds says so, and nothing else does.
+func TestLimitsHold(t *testing.T) {
+	for gate, set := range map[string]func(r *rig){
+		"extension_limit": func(r *rig) {
+			r.do("PUT", r.a.path("/extension/"+fmt.Sprint(r.a.extension.ID)), r.user, `{"concurrent_call_limit":1}`).want(200)
+		},
+		"client_limit": func(r *rig) { r.do("PUT", settingsOf(r.a), r.user, `{"MaxConcurrentCalls":1}`).want(200) },
+	} {
+		t.Run(gate, func(t *testing.T) {
+			each(t, func(t *testing.T, r *rig) {
+				set(r)
+				queue := r.queue(r.a, `{"name":"q","status":"on"}`)
+				r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201)
+				second := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201).objects()[0]
+				if n := len(r.claim()); n != 1 {
+					t.Fatalf("%d started", n)
+				}
+				var task map[string]any
+				var blocked []any
+				for range 50 { // a look tells it for 250 ms
+					task = r.do("GET", queue+"/task/"+jsonNumber(second["id"].(float64)), r.a.token, "").object()
+					if blocked = task["blocked_by"].([]any); len(blocked) > 0 || len(r.claim()) > 0 {
+						break
+					}
+				}
+				if task["status"] != "scheduled" || len(blocked) != 1 || blocked[0].(map[string]any)["gate"] != gate {
+					t.Errorf("the second task is %v", task)
+				}
+			})
+		})
+	}
 }

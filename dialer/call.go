@@ -63,12 +63,12 @@ func (c *call) dialA(ctx context.Context) bool {
 	if c.isCut(ctx) {
 		return false
 	}
-	if !c.engine.reachable(c.spec.B) {
+	if !c.engine.reachable(c.spec.B, c.mayUse) {
 		c.start(c.newLeg(scheduler.LegB, 1, c.spec.B, nil))
 		return false
 	}
 	for i, n := range c.spec.A {
-		c.start(c.newLeg(scheduler.LegA, i+1, n, c.engine.routeA(n, c.spec.B)))
+		c.start(c.newLeg(scheduler.LegA, i+1, n, c.engine.routeA(n, c.spec.B, c.mayUse)))
 	}
 	if !c.await(ctx, func() bool { return c.a != nil || c.quiet() }) || c.a == nil {
 		return false
@@ -76,6 +76,10 @@ func (c *call) dialA(ctx context.Context) bool {
 	c.hangup(HangupElsewhere, c.beaten()...)
 	return c.a.phase != ended
 }
+
+// mayUse reports whether the call may go by a trunk: a forced one is the only
+// one.
+func (c *call) mayUse(t *trunk) bool { return c.spec.Trunk == "" || t.Name == c.spec.Trunk }
 
 // beaten marks and returns the legs that rang beside the one that was kept.
 func (c *call) beaten() []*leg {
@@ -96,7 +100,7 @@ func (c *call) dialB(ctx context.Context) bool {
 		return false
 	}
 	c.ringback(true)
-	b := c.newLeg(scheduler.LegB, 1, c.spec.B, c.engine.routeB(c.spec.B, c.a.trunk.Driver))
+	b := c.newLeg(scheduler.LegB, 1, c.spec.B, c.engine.routeB(c.spec.B, c.a.trunk.Driver, c.mayUse))
 	b.partner = c.a.id
 	c.start(b)
 	return c.await(ctx, func() bool { return c.b != nil || c.quietB() || c.a.phase == ended }) &&

@@ -40,6 +40,7 @@ func TestFailover(t *testing.T) {
 		change   func(one, two, three *dialer.Trunk)
 		want     []string // role.try trunk disposition
 		extended []string
+		force    string
 	}{
 		"congestion is tried on the next trunk, A and B alike": {
 			place: ends(scheduler.Congestion, false, "one"),
@@ -97,6 +98,28 @@ func TestFailover(t *testing.T) {
 				"a.1 one congestion", "a.1 one congestion", "a.2 two congestion", "a.2 two congestion", "a.3 three congestion", "a.3 three congestion",
 			},
 		},
+		"a forced trunk is the only one, for A and for B": {
+			place: ends(scheduler.Congestion, false), force: "three",
+			want: []string{"a.1 three answered", "b.1 three answered"},
+		},
+		"it has no failover": {
+			place: ends(scheduler.Congestion, false, "one"), force: "one",
+			want: []string{"a.1 one congestion"},
+		},
+		"not while it is down, either": {
+			place: ends(scheduler.LocalError, false, "one"), force: "one",
+			change: func(one, _, _ *dialer.Trunk) { one.Health = away },
+			want:   []string{"a.1 one local_error"},
+		},
+		"it must take the number": {
+			place: ends(scheduler.Congestion, false), force: "two",
+			change: func(_, two, _ *dialer.Trunk) { two.Prefixes = []string{"+44"} },
+			want:   []string{"b.1  no_route"},
+		},
+		"one that is not there takes none": {
+			place: ends(scheduler.Congestion, false), force: "four",
+			want: []string{"b.1  no_route"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -112,7 +135,9 @@ func TestFailover(t *testing.T) {
 					c.change(&one, &two, &three)
 				}
 				e, _ := engine(t, one, two, three)
-				o := e.Dial(t.Context(), spec(c.extended...), func(time.Time) {})
+				call := spec(c.extended...)
+				call.Trunk = c.force
+				o := e.Dial(t.Context(), call, func(time.Time) {})
 				var got []string
 				for _, l := range o.Legs {
 					got = append(got, fmt.Sprintf("%s.%d %s %s", l.Role, l.Try, l.Trunk, l.Disposition))

@@ -110,9 +110,9 @@ func (c *call) failover(l *leg) {
 	if isA == (c.a != nil) || !isA && c.a.phase == ended {
 		return // somebody answered already, or is gone
 	}
-	may := c.engine.toward(c.spec.B)
+	may := c.engine.toward(c.spec.B, c.mayUse)
 	if !isA {
-		may = beside(c.a.trunk.Driver)
+		may = beside(c.a.trunk.Driver, c.mayUse)
 	}
 	if t := l.trunk.after(l.number, may); t != nil {
 		next := c.addLeg(l.record.Role, l.place, l.number, t, l.record.Try+1)

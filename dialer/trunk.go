@@ -195,26 +195,27 @@ func (t *trunk) after(n scheduler.Number, may func(*trunk) bool) *trunk {
 
 // routeB returns the trunk for B beside an A on driver d: legs of different
 // drivers cannot be bridged.
-func (e *Engine) routeB(b scheduler.Number, d Driver) *trunk {
-	return e.route(b, beside(d))
+func (e *Engine) routeB(b scheduler.Number, d Driver, may func(*trunk) bool) *trunk {
+	return e.route(b, beside(d, may))
 }
 
-// beside tells the trunks whose legs can be bridged to one of driver d.
-func beside(d Driver) func(*trunk) bool {
-	return func(t *trunk) bool { return t.Driver == d }
+// beside tells the trunks that may be used whose legs can be bridged to one of
+// driver d.
+func beside(d Driver, may func(*trunk) bool) func(*trunk) bool {
+	return func(t *trunk) bool { return t.Driver == d && may(t) }
 }
 
 // routeA returns the trunk for an A that is to be bridged to b.
-func (e *Engine) routeA(a, b scheduler.Number) *trunk {
-	return e.route(a, e.toward(b))
+func (e *Engine) routeA(a, b scheduler.Number, may func(*trunk) bool) *trunk {
+	return e.route(a, e.toward(b, may))
 }
 
-// toward tells the trunks whose legs can be bridged to b.
-func (e *Engine) toward(b scheduler.Number) func(*trunk) bool {
-	return func(t *trunk) bool { return e.routeB(b, t.Driver) != nil }
+// toward tells the trunks that may be used whose legs can be bridged to b.
+func (e *Engine) toward(b scheduler.Number, may func(*trunk) bool) func(*trunk) bool {
+	return func(t *trunk) bool { return may(t) && e.routeB(b, t.Driver, may) != nil }
 }
 
-// reachable reports whether any trunk takes the number.
-func (e *Engine) reachable(n scheduler.Number) bool {
-	return e.route(n, func(*trunk) bool { return true }) != nil
+// reachable reports whether any trunk that may be used takes the number.
+func (e *Engine) reachable(n scheduler.Number, may func(*trunk) bool) bool {
+	return e.route(n, may) != nil
 }

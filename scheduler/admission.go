@@ -14,14 +14,18 @@ type Ready struct {
 	Runtime Runtime
 	Window  Window // its interval; the zero Window is always open
 	Head    []Head // its first due tasks, by due time, then id
+	// Limits are those that it shares with other queues: of its client, and of
+	// the extensions of its Head. What one queue of a client says holds for all.
+	Limits []CallLimit
 }
 
 // Head is a due task at the head of its queue.
 type Head struct {
-	Task     TaskID
-	Due      time.Time
-	Deadline time.Time // zero: none
-	Blocked  bool      // its extension may not call
+	Task      TaskID
+	Extension ExtensionID
+	Due       time.Time
+	Deadline  time.Time // zero: none
+	Blocked   bool      // its extension may not call
 }
 
 // Verdict is what admission decides for a queue.
@@ -33,6 +37,7 @@ type Verdict struct {
 	// NextStart is when the start rate lets the next task start.
 	NextStart time.Time
 	never     bool // the window never opens
+	slots     slots
 }
 
 // Drop is a task that ends without an attempt.
@@ -57,8 +62,9 @@ const (
 func Plan(ready []Ready, room int, now time.Time) []Verdict {
 	verdicts := make([]Verdict, len(ready))
 	next := make([]int, len(ready)) // first head of each queue not yet decided
+	shared := slotsOf(ready)
 	for i, r := range ready {
-		verdicts[i] = Verdict{Queue: r.Queue.ID, NextStart: r.Runtime.NextStart}
+		verdicts[i] = Verdict{Queue: r.Queue.ID, NextStart: r.Runtime.NextStart, slots: shared}
 		verdicts[i].Hold, verdicts[i].never = r.Window.hold(r.Runtime.Hold, now)
 	}
 	clients := shares(ready)
@@ -106,10 +112,14 @@ func startNext(r *Ready, v *Verdict, next *int, now time.Time) bool {
 		if len(v.Start) >= r.Runtime.Brake.room(r.Queue, r.Runtime.Running, now) {
 			return false
 		}
+		if spacing > 0 && v.NextStart.After(now) {
+			return false
+		}
+		if full, ok := v.slots.take(r.Queue.ClientID, h.Extension); !ok {
+			v.Hold = full.hold(now)
+			return false
+		}
 		if spacing > 0 {
-			if v.NextStart.After(now) {
-				return false
-			}
 			// From now, not from when it might have started: a queue that stood
 			// still does not catch up.
 			v.NextStart = now.Add(spacing)

@@ -30,6 +30,7 @@ type Call struct {
 	Attempt     int      // from 1
 	A           []Number // rung at the same time; the first is the task's own
 	B           Number
+	Trunk       string   // the only one that it may go by; "": as its numbers say
 	CallerA     CallerID // shown to A
 	CallerB     CallerID // shown to B
 	Ring        time.Duration

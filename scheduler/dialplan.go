@@ -9,7 +9,7 @@ func (t Task) Call(ext Extension) Call {
 	number := first(p.CallerIDNumber, ext.ANI)
 	return Call{
 		ID: t.CallID, Client: t.ClientID, Queue: t.QueueID, Task: t.ID, Attempt: t.Attempts,
-		A: append([]Number{t.A()}, p.ExtendedA...), B: t.B(),
+		A: append([]Number{t.A()}, p.ExtendedA...), B: t.B(), Trunk: ext.Trunk,
 		CallerA:     CallerID{Name: name, Number: first(nth(p.AttemptSrcANI, t.Attempts), p.SrcANI, number)},
 		CallerB:     CallerID{Name: name, Number: first(nth(p.AttemptDstANI, t.Attempts), p.DstANI, number)},
 		Ring:        seconds(p.WaitForPickup, DefaultRing),

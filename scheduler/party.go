@@ -41,7 +41,9 @@ type Extension struct {
 	Label        string
 	Blocked      bool
 	CallerIDName string
-	ANI          string    `gorm:"column:ani"` // default caller number
+	ANI          string    `gorm:"column:ani"`              // default caller number
+	Limit        int       `gorm:"column:concurrent_limit"` // calls under way at one time over all nodes; 0: no limit
+	Trunk        string    // the only trunk that its calls go by; "": as their numbers say
 	CreatedAt    time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 	DeletedAt    time.Time `gorm:"serializer:instant"` // zero: live
 }

@@ -74,6 +74,8 @@ const (
 	GateASR        Gate = "asr"
 	GateConcurrent Gate = "concurrent"
 	GateStartRate  Gate = "start_rate"
+	GateExtension  Gate = "extension_limit"
+	GateClient     Gate = "client_limit"
 	GateTrunkLimit Gate = "trunk_limit"
 	GateWorkers    Gate = "workers"
 	GateDialer     Gate = "dialer"

@@ -104,6 +104,9 @@ func (t *tx) fence(owner scheduler.Owner) error {
 // apply writes transitions of queues whose rows are locked, and moves the
 // queues' counts and brakes by what was taken.
 func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, error) {
+	if err := t.holdSlots(locked, trs); err != nil {
+		return nil, err
+	}
 	if err := t.honourCancels(trs); err != nil {
 		return nil, err
 	}
@@ -128,6 +131,9 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		t.changed(trs[i].Task)
 	}
 	t.written = append(t.written, written...)
+	if err := t.moveSlots(written); err != nil {
+		return nil, err
+	}
 	if err := t.writeAttempts(written); err != nil {
 		return nil, err
 	}

@@ -21,23 +21,23 @@ const ratedHeads = 16
 // not start. The LATERAL walks tasks_ready of each queue in order and stops at
 // its limit.
 var readHeads = statement{
-	postgres: `SELECT t.queue_id, t.id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
+	postgres: `SELECT t.queue_id, t.id, t.extension_id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
 	FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS u(queue_id, n, now)
 	CROSS JOIN LATERAL (SELECT queue_id, id, ready_at, deadline, extension_id FROM tasks
 		WHERE queue_id = u.queue_id AND ready_at <= u.now ORDER BY ready_at, id LIMIT u.n) t
 	JOIN extensions e ON e.id = t.extension_id
 	ORDER BY t.queue_id, t.ready_at, t.id`,
-	sqlite: `SELECT t.queue_id, t.id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
+	sqlite: `SELECT t.queue_id, t.id, t.extension_id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
 	FROM tasks t JOIN extensions e ON e.id = t.extension_id
 	WHERE t.queue_id = $1 AND t.ready_at <= $3 ORDER BY t.ready_at, t.id LIMIT $2`,
 }
 
 // What admission decided about, whole, with what calls it.
 var readDecided = statement{
-	postgres: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani
+	postgres: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani, e.trunk
 	FROM unnest($1::bigint[], $2::bigint[]) AS u(queue_id, id)
 	JOIN tasks t ON t.queue_id = u.queue_id AND t.id = u.id JOIN extensions e ON e.id = t.extension_id`,
-	sqlite: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani
+	sqlite: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani, e.trunk
 	FROM tasks t JOIN extensions e ON e.id = t.extension_id WHERE t.queue_id = $1 AND t.id = $2`,
 }
 
@@ -82,6 +82,9 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner scheduler.Owner, now time.Time, room int) error {
 	ready, err := t.readHeads(locked, now, room)
 	if err != nil {
+		return err
+	}
+	if err := t.limitsOfHeads(locked, ready); err != nil {
 		return err
 	}
 	verdicts := scheduler.Plan(ready, room, now)
@@ -142,7 +145,7 @@ func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]schedul
 		col(locked, n),
 		timeCol(locked, func(*lockedQueue) time.Time { return now }),
 	}}, func(r *sql.Rows, h *head) error {
-		return r.Scan(&h.queue, &h.Task, nullTime{&h.Due}, nullTime{&h.Deadline}, &h.Blocked)
+		return r.Scan(&h.queue, &h.Task, &h.Extension, nullTime{&h.Due}, nullTime{&h.Deadline}, &h.Blocked)
 	})
 	if err != nil {
 		return nil, err
@@ -174,7 +177,7 @@ func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]dec
 	}
 	rows, err := gather(t, readDecided, batch{n: len(ids), columns: []column{col(queues, same), col(ids, same)}},
 		func(r *sql.Rows, d *decided) error {
-			err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI)
+			err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI, &d.ext.Trunk)
 			d.ext.ID = d.task.ExtensionID
 			return err
 		})

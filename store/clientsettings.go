@@ -26,6 +26,9 @@ func (s *Store) UpdateSettings(ctx context.Context, account scheduler.AccountID,
 		if err := t.useExtension(id, changed.DefaultExtensionID); err != nil {
 			return err
 		}
+		if err := t.setLimit(scheduler.LimitKey{ClientID: id}, stored.Settings.MaxConcurrentCalls, changed.MaxConcurrentCalls); err != nil {
+			return err
+		}
 		return t.db.Model(&stored).
 			Select("DefaultRegion", "DefaultExtensionID", "WebhookFormat", "MaxConcurrentCalls", "RequestsPerHour", "AllowedCallerIDs").
 			Updates(scheduler.Client{Settings: changed}).Error

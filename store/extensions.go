@@ -28,7 +28,13 @@ func (s *Store) Extension(ctx context.Context, client scheduler.ClientID, id sch
 // AddExtension stores an extension and returns it with its id.
 func (s *Store) AddExtension(ctx context.Context, e scheduler.Extension) (scheduler.Extension, error) {
 	e.ID, e.DeletedAt = 0, time.Time{}
-	err := s.write(ctx, func(t *tx) error { return t.db.Create(&e).Error })
+	err := s.write(ctx, func(t *tx) error {
+		err := t.db.Create(&e).Error
+		if err != nil || e.Limit == 0 {
+			return err
+		}
+		return t.db.Create(&callLimit{LimitKey: scheduler.LimitKey{ClientID: e.ClientID, ExtensionID: e.ID}, Most: e.Limit}).Error
+	})
 	return e, err
 }
 
@@ -37,6 +43,9 @@ func (s *Store) AddExtension(ctx context.Context, e scheduler.Extension) (schedu
 func (s *Store) UpdateExtension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID, change func(*scheduler.Extension) error) (scheduler.Extension, error) {
 	var changed scheduler.Extension
 	err := s.write(ctx, func(t *tx) error {
+		if err := t.lockClient(client, "NO KEY UPDATE"); err != nil {
+			return err
+		}
 		stored, err := one[scheduler.Extension](
 			extensions(t.db, client).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("id = ?", id), "there is no extension %d", id)
 		if err != nil {
@@ -47,8 +56,12 @@ func (s *Store) UpdateExtension(ctx context.Context, client scheduler.ClientID, 
 			return err
 		}
 		changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
-		return extensions(t.db, client).Where("id = ?", id).
-			Select("Name", "Label", "Blocked", "CallerIDName", "ANI").Updates(changed).Error
+		err = extensions(t.db, client).Where("id = ?", id).
+			Select("Name", "Label", "Blocked", "CallerIDName", "ANI", "Limit", "Trunk").Updates(changed).Error
+		if err != nil {
+			return err
+		}
+		return t.setLimit(scheduler.LimitKey{ClientID: client, ExtensionID: id}, stored.Limit, changed.Limit)
 	})
 	return changed, err
 }
@@ -58,17 +71,21 @@ func (s *Store) UpdateExtension(ctx context.Context, client scheduler.ClientID, 
 // keeps it.
 func (s *Store) DeleteExtension(ctx context.Context, client scheduler.ClientID, id scheduler.ExtensionID, now time.Time) error {
 	return s.write(ctx, func(t *tx) error {
+		if err := t.lockClient(client, "NO KEY UPDATE"); err != nil {
+			return err
+		}
+		stored, err := one[scheduler.Extension](
+			extensions(t.db, client).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("id = ?", id), "there is no extension %d", id)
+		if err != nil {
+			return err
+		}
 		forget := t.db.Model(&scheduler.Client{}).Where("id = ? AND default_extension_id = ?", client, id).Update("default_extension_id", nil)
-		if forget.Error != nil && !missing(forget.Error) {
+		if forget.Error != nil {
 			return forget.Error
 		}
-		if forget.Error != nil {
-			return scheduler.Errorf(scheduler.NotFound, "there is no extension %d", id)
+		if err := t.setLimit(scheduler.LimitKey{ClientID: client, ExtensionID: id}, stored.Limit, 0); err != nil {
+			return err
 		}
-		res := extensions(t.db, client).Where("id = ?", id).Select("DeletedAt").Updates(scheduler.Extension{DeletedAt: now})
-		if missing(res.Error) || res.Error == nil && res.RowsAffected == 0 {
-			return scheduler.Errorf(scheduler.NotFound, "there is no extension %d", id)
-		}
-		return res.Error
+		return extensions(t.db, client).Where("id = ?", id).Select("DeletedAt", "Limit").Updates(scheduler.Extension{DeletedAt: now}).Error
 	})
 }

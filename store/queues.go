@@ -58,6 +58,9 @@ func (s *Store) QueueState(ctx context.Context, client scheduler.ClientID, id sc
 func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queue, error) {
 	q.ID, q.DeletedAt = 0, time.Time{}
 	err := s.write(ctx, func(t *tx) error {
+		if err := t.lockClient(q.ClientID, "SHARE"); err != nil {
+			return err
+		}
 		if err := t.useInterval(q); err != nil {
 			return err
 		}

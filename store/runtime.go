@@ -15,6 +15,7 @@ type lockedQueue struct {
 	queue   scheduler.Queue
 	runtime scheduler.Runtime
 	window  scheduler.Window
+	limited bool           // its client, or an extension of it, has a limit of calls
 	first   time.Time      // when its first waiting task is due; zero: none
 	held    scheduler.Hold // what held it when it was locked
 }
@@ -29,7 +30,8 @@ var lockRuntimes = statement{
 const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
 	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake,
 	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes,
-	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions
+	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions,
+	EXISTS (SELECT 1 FROM call_limits WHERE client_id = q.client_id)
 	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
 
 var readQueues = statement{
@@ -81,7 +83,7 @@ func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
 		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake,
 		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes,
-		&q.IntervalID, &i.Name, &i.TimeZone, &conditions)
+		&q.IntervalID, &i.Name, &i.TimeZone, &conditions, &l.limited)
 	rt.QueueID = q.ID
 	if err == nil && len(brake) > len("{}") {
 		err = json.Unmarshal(brake, &rt.Brake)

@@ -123,6 +123,8 @@ type tx struct {
 	eventful bool          // a delivery was inserted
 	written  []scheduler.Transition
 	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
+	asked    map[scheduler.LimitKey]bool              // limits that were looked for, and are locked if they are there
+	limits   map[scheduler.LimitKey]scheduler.CallLimit
 }
 
 // write runs do in one transaction: READ COMMITTED on PostgreSQL, the only

@@ -83,6 +83,15 @@ func uriHosts(cfg config.Config) []string {
 	return hosts
 }
 
+// names are those of the trunks.
+func (c *carriers) names() []string {
+	var names []string
+	for _, t := range c.engine.Trunks() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
 // open returns the driver of a trunk.
 func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 	of := networkOf(t)

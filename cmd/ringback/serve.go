@@ -113,6 +113,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	options := api.Options{
 		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
 		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
+		Trunks:  networks.names(),
 		Ready:   health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
 		Holding: func() []scheduler.Hold { return dispatcher.Holding(networks.engine.Health(context.Background())) },
 	}

@@ -73,9 +73,21 @@ CREATE TABLE extensions (
     blocked        boolean     NOT NULL DEFAULT false,
     caller_id_name text        NOT NULL DEFAULT '',
     ani            text        NOT NULL DEFAULT '',
+    concurrent_limit integer   NOT NULL DEFAULT 0 CHECK (concurrent_limit >= 0), -- 0: no limit
+    trunk          text        NOT NULL DEFAULT '',
     created_at     TIMESTAMP NOT NULL,
     deleted_at     TIMESTAMP,
     UNIQUE (client_id, id)
+);
+
+-- Calls under way of an extension, or of a client as a whole: a row only while
+-- there is a limit. The limit stands here, too, to be read under the lock.
+CREATE TABLE call_limits (
+    client_id    text    NOT NULL REFERENCES clients (id),
+    extension_id integer  NOT NULL, -- 0: the client as a whole
+    most         integer NOT NULL CHECK (most > 0),
+    running      integer NOT NULL DEFAULT 0 CHECK (running >= 0),
+    PRIMARY KEY (client_id, extension_id)
 );
 
 CREATE TABLE intervals (
@@ -350,6 +362,7 @@ DROP TABLE queue_changes;
 DROP TABLE queue_runtime;
 DROP TABLE queues;
 DROP TABLE intervals;
+DROP TABLE call_limits;
 DROP TABLE extensions;
 DROP TABLE webhook_secrets;
 DROP TABLE tokens;
