@@ -1,5 +1,7 @@
 package scheduler
 
+import "iter"
+
 // Disposition is the verdict on a leg.
 type Disposition string
 
@@ -71,6 +73,23 @@ var bySIP = map[int]Disposition{
 	603: Rejected, 607: Rejected, 608: Rejected,
 	404: InvalidNumber, 410: InvalidNumber, 484: InvalidNumber, 485: InvalidNumber, 604: InvalidNumber,
 	403: Congestion, 500: Congestion, 502: Congestion, 503: Congestion, 504: Congestion,
+}
+
+// Causes yields the rows of the table: every Q.850 cause and every SIP code that
+// decides by itself, and what it decides.
+func Causes() iter.Seq2[Cause, Disposition] {
+	return func(yield func(Cause, Disposition) bool) {
+		for q850, d := range byQ850 {
+			if !yield(Cause{Q850: q850}, d) {
+				return
+			}
+		}
+		for code, d := range bySIP {
+			if !yield(Cause{SIP: code}, d) {
+				return
+			}
+		}
+	}
 }
 
 // Cause is what a peer said about the end of an unanswered leg; zero means it
