@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"ringback/dialer"
@@ -18,6 +19,19 @@ func TestAChallengeOfThePeerIsAnswered(t *testing.T) {
 	leg := place(t, d, nil)
 	leg.next(dialer.Ringing)
 	leg.next(dialer.Answered)
+	leg.hangUp(dialer.HangupNormal)
+	leg.ends(dialer.End{Disposition: scheduler.Answered, Q850: 16, SIP: 200, By: scheduler.ByUs})
+	peer.Wait()
+}
+
+// TestAChallengeWithinTheCallIsAnswered, of a refresh by INVITE and of the BYE.
+func TestAChallengeWithinTheCallIsAnswered(t *testing.T) {
+	t.Parallel()
+	peer := scenario(t, "asks_who_goes_on", nil)
+	d := openTrunks(t, sip.Trunk{Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr), Username: "acme", Password: "secret"})
+	leg := place(t, d, nil)
+	leg.next(dialer.Answered)
+	until(t, func() bool { return strings.Contains(peer.Messages(), "CSeq: 4 ACK") })
 	leg.hangUp(dialer.HangupNormal)
 	leg.ends(dialer.End{Disposition: scheduler.Answered, Q850: 16, SIP: 200, By: scheduler.ByUs})
 	peer.Wait()

@@ -134,6 +134,8 @@ func TestAnAnsweredLeg(t *testing.T) {
 			Disposition: scheduler.Answered, Q850: 31, SIP: 200, By: scheduler.ByPeer,
 			Native: `SIP;cause=200;text="a, b;cause=9", Q.850;cause=31;text="Normal, unspecified"`,
 		}},
+		"rings once, however often that is told":       {scenario: "rings_and_rings", want: ours},
+		"does not ring after it answered":              {scenario: "out_of_order", silent: true, want: ours},
 		"gets its ACK again when it was lost":          {scenario: "lost_ack", silent: true, want: ours},
 		"is reached by the route its answer recorded":  {scenario: "routed", silent: true, want: ours},
 		"goes on when a second branch answers as well": {scenario: "fork", silent: true, want: ours},
@@ -151,6 +153,7 @@ func TestAnAnsweredLeg(t *testing.T) {
 			}
 			leg.next(dialer.Answered)
 			if !c.byPeer {
+				until(t, func() bool { return c.scenario != "out_of_order" || strings.Contains(peer.Messages(), "100 Trying") })
 				until(t, func() bool { return c.scenario != "fork" || strings.Contains(peer.Messages(), "cause=26") })
 				if c.scenario == "lost_ack" {
 					time.Sleep(time.Second)
