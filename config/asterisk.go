@@ -42,10 +42,11 @@ func ariEndpoint(s string) error {
 
 var soundsPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 
-// soundsDir takes a directory that can stand in a media URI of Asterisk.
+// soundsDir takes a directory that can stand in a media URI of Asterisk and in a
+// command of FreeSWITCH.
 func soundsDir(to *string, s string) error {
 	if s = strings.TrimSuffix(s, "/"); !soundsPath.MatchString(s) {
-		return errors.New("must be an absolute directory of letters, digits, dots, dashes and underscores, as Asterisk sees it")
+		return errors.New("must be an absolute directory of letters, digits, dots, dashes and underscores, as Asterisk or FreeSWITCH sees it")
 	}
 	*to = s
 	return nil

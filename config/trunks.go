@@ -17,7 +17,7 @@ import (
 // Trunk is a way out to the telephone network.
 type Trunk struct {
 	Name        string
-	Driver      string   // "sim", "sip" or "ari"
+	Driver      string   // "sim", "sip", "ari" or "esl"
 	Prefixes    []string // E.164 prefixes with +; empty: any number
 	Internal    bool     // takes dial strings such as 101
 	URIHosts    []string // of SIP URIs that tasks may call through it
@@ -26,7 +26,7 @@ type Trunk struct {
 	Failover    string   // the trunk that is tried while this one is down or congested; "": none
 
 	// Endpoint has {number} or {e164} in it: of driver sip a SIP URI, of
-	// driver ari a dial string of Asterisk.
+	// drivers ari and esl a dial string of Asterisk or FreeSWITCH.
 	Endpoint string
 
 	// Of driver sip.
@@ -44,14 +44,17 @@ type Trunk struct {
 
 	// Of drivers sip and ari.
 	Username string
-	Password Secret
+	Password Secret // of driver esl, too
 
 	// Of driver ari.
 	URL string // of ARI, without a slash at its end
 	App string // Stasis application, without the node's name
-	// Sounds is the directory in which Asterisk finds the announcements; "":
-	// where we do.
+	// Sounds is the directory in which Asterisk or FreeSWITCH finds the
+	// announcements; "": where we do.
 	Sounds string
+
+	// Of driver esl.
+	Address string // host:port of the event socket
 }
 
 // What a trunk has where nothing else is given.
@@ -75,13 +78,16 @@ type trunkField struct {
 var (
 	sipAlone  = []string{"sip"}
 	ariAlone  = []string{"ari"}
+	eslAlone  = []string{"esl"}
 	sipAndARI = []string{"sip", "ari"}
+	ariAndESL = []string{"ari", "esl"}
+	allReal   = []string{"sip", "ari", "esl"}
 )
 
 var trunkFields = map[string]trunkField{
 	"name": {doc: "unique; appears in the call history",
 		set: func(t *Trunk, s string) error { return nodeName(&t.Name, s) }},
-	"driver": {doc: "`sip`, `ari` for an Asterisk, or `sim` for a simulated carrier",
+	"driver": {doc: "`sip`, `ari` for an Asterisk, `esl` for a FreeSWITCH, or `sim` for a simulated carrier",
 		set: func(t *Trunk, s string) error { return driver(&t.Driver, s) }},
 	"prefixes": {doc: "numbers it takes, such as `[\"+39\", \"+44\"]`, longest match; empty: any number",
 		set: func(t *Trunk, s string) error { return numberPrefixes(&t.Prefixes, s) }},
@@ -97,18 +103,20 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return nodeName(&t.Failover, s) }},
 	"options_interval": {drivers: sipAlone, doc: "between two OPTIONS that see whether the peer is there; three that nobody answers take the trunk down until one is; `0s`: none; absent: `30s`",
 		set: func(t *Trunk, s string) error { return duration(&t.Probe, s, 0, time.Hour) }},
-	"endpoint": {drivers: sipAndARI, doc: "`sip:{number}@sip.example.net:5060;transport=tcp` (udp, tcp or tls), or with `ari` `PJSIP/{number}@trunk`; `{number}` digits only, `{e164}` with +",
+	"endpoint": {drivers: allReal, doc: "`sip:{number}@sip.example.net:5060;transport=tcp` (udp, tcp or tls), with `ari` `PJSIP/{number}@trunk`, or with `esl` `sofia/gateway/carrier/{number}`; `{number}` digits only, `{e164}` with +",
 		set: func(t *Trunk, s string) error { t.Endpoint = s; return nil }}, // judged once the driver is known
 	"url": {drivers: ariAlone, doc: "of Asterisk's ARI: `http://127.0.0.1:8088/ari`",
 		set: func(t *Trunk, s string) error { return ariURL(&t.URL, s) }},
 	"username": {drivers: sipAndARI, doc: "what we answer to a SIP trunk that asks who we are; with `ari` a user of `ari.conf`",
 		set: func(t *Trunk, s string) error { return userName(&t.Username, s) }},
-	"password": {drivers: sipAndARI, doc: "its password; or a file that holds it as `password_file`",
+	"password": {drivers: allReal, doc: "its password, or with `esl` that of the event socket; or a file that holds it as `password_file`",
 		set: func(t *Trunk, s string) error { t.Password = Secret(s); return nil }},
 	"app": {drivers: ariAlone, doc: "the Stasis application, which the node's name is added to; absent: `" + defaultApp + "`",
 		set: func(t *Trunk, s string) error { return nodeName(&t.App, s) }},
-	"sounds": {drivers: ariAlone, doc: "absolute directory in which Asterisk finds the files of `RINGBACK_SOUNDS_DIR`; absent: the same as ours",
+	"sounds": {drivers: ariAndESL, doc: "absolute directory in which Asterisk or FreeSWITCH finds the files of `RINGBACK_SOUNDS_DIR`; absent: the same as ours",
 		set: func(t *Trunk, s string) error { return soundsDir(&t.Sounds, s) }},
+	"address": {drivers: eslAlone, doc: "of FreeSWITCH's event socket: `127.0.0.1:8021`",
+		set: func(t *Trunk, s string) error { return eslAddress(&t.Address, s) }},
 	"register": {drivers: sipAlone, doc: "`true`: the trunk wants `username` to be registered with it; until it is, the trunk is down",
 		set: func(t *Trunk, s string) error { return onOff(&t.Register, s) }},
 	"rtp_timeout": {drivers: sipAlone, doc: "an answered leg that sends no sound for so long, and does not hold, is taken for dead; `0s`: none is; absent: `5m`",
@@ -133,7 +141,7 @@ var trunkFields = map[string]trunkField{
 
 // trunkNotYet are keys of trunks that are documented for later releases.
 var trunkNotYet = []string{
-	"media", "address",
+	"media",
 }
 
 // readTrunks reads the list of trunks.
@@ -158,6 +166,9 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 		names[t.Name] = true
 		if other := t.otherUser(trunks); other != "" {
 			faults.add(at, "uses the same application of the same Asterisk as trunk %s: it needs the same username and password, or an app of its own", other)
+		}
+		if other := t.otherPassword(trunks); other != "" {
+			faults.add(at, "is on the same FreeSWITCH as trunk %s: it needs the same password", other)
 		}
 		trunks = append(trunks, t)
 	}
@@ -220,7 +231,7 @@ func (t *Trunk) checkKeys(places map[string]string, faults *Faults) {
 	if !ok {
 		return
 	}
-	judge := map[string]func(string) error{"sip": sipEndpoint, "ari": ariEndpoint}[t.Driver]
+	judge := map[string]func(string) error{"sip": sipEndpoint, "ari": ariEndpoint, "esl": eslEndpoint}[t.Driver]
 	if judge == nil {
 		return
 	}
@@ -247,6 +258,8 @@ func (t *Trunk) check(at string, faults *Faults) {
 		t.finishSIP(at, faults)
 	case "ari":
 		t.finishARI(at, faults)
+	case "esl":
+		t.finishESL(at, faults)
 	}
 }
 
@@ -272,10 +285,7 @@ func (t *Trunk) finishSIP(at string, faults *Faults) {
 }
 
 func driver(to *string, s string) error {
-	if s == "esl" {
-		return fmt.Errorf("%s is not supported yet by this release", s)
-	}
-	return oneOf(to, s, "sip", "ari", "sim")
+	return oneOf(to, s, "sip", "ari", "esl", "sim")
 }
 
 var prefixForm = regexp.MustCompile(`^\+[0-9]{1,15}$`)

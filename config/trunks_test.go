@@ -44,15 +44,22 @@ trunks:
     password_file: ari.secret
     app: ringback
     endpoint: "Local/{number}@outgoing/n"
+  - name: fs
+    driver: esl
+    address: 127.0.0.1:8021
+    password_file: ari.secret
+    endpoint: "sofia/gateway/carrier/{number}"
+    sounds: /srv/sounds/
 `
 	cfg, err := load(t, true, nil, nil, map[string]string{"ringback.yaml": file, "ari.secret": "hush\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)   } ` +
-		`{desk sim [] true [] 0 0       [] 0s 0s false        } ` +
-		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds} ` +
-		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback }]`
+	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)    } ` +
+		`{desk sim [] true [] 0 0       [] 0s 0s false         } ` +
+		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds } ` +
+		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback  } ` +
+		`{fs esl [] false [] 0 0  sofia/gateway/carrier/{number}     [] 0s 0s false     (secret)   /srv/sounds 127.0.0.1:8021}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -61,19 +68,32 @@ trunks:
 func TestBadFiles(t *testing.T) {
 	sip := "trunks:\n  - {name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h', "
 	ari := "trunks:\n  - {name: a, driver: ari, endpoint: 'PJSIP/{number}@t', "
+	esl := "trunks:\n  - {name: a, driver: esl, endpoint: 'user/{number}', "
 	tests := map[string]struct{ file, want string }{
-		"an unknown key":                     {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
-		"a key that stands twice":            {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
-		"a key of a later release":           {"keep_calls: 1d", "ringback.yaml:1 keep_calls: is not supported yet"},
-		"a value of the wrong shape":         {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
-		"a bad value":                        {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
-		"no mapping":                         {"- a", "must be a mapping"},
-		"no YAML":                            {"a: [", "ringback.yaml: line 1: did not find expected node content"},
-		"trunks that are no list":            {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
-		"a trunk that is no mapping":         {"trunks: [3]", "must be a mapping"},
-		"an unknown key of a trunk":          {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
-		"a key not yet obeyed":               {sip + "media: direct}", "trunks[0].media: is not supported yet"},
-		"a driver not yet there":             {"trunks: [{name: a, driver: esl}]", "trunks[0].driver: esl is not supported yet"},
+		"an unknown key":                    {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
+		"a key that stands twice":           {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
+		"a key of a later release":          {"keep_calls: 1d", "ringback.yaml:1 keep_calls: is not supported yet"},
+		"a value of the wrong shape":        {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
+		"a bad value":                       {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
+		"no mapping":                        {"- a", "must be a mapping"},
+		"no YAML":                           {"a: [", "ringback.yaml: line 1: did not find expected node content"},
+		"trunks that are no list":           {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
+		"a trunk that is no mapping":        {"trunks: [3]", "must be a mapping"},
+		"an unknown key of a trunk":         {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
+		"a key not yet obeyed":              {sip + "media: direct}", "trunks[0].media: is not supported yet"},
+		"a driver that is none":             {"trunks: [{name: a, driver: skinny}]", "trunks[0].driver: must be one of sip, ari, esl, sim"},
+		"an esl trunk without an address":   {esl + "password: x}", "trunks[0].address: is required for driver esl"},
+		"an esl trunk without a password":   {esl + "address: 'h:8021'}", "trunks[0].password: is required for driver esl"},
+		"an event socket without a port":    {esl + "address: h}", "trunks[0].address: must be the host and the port"},
+		"an event socket without a host":    {esl + "address: ':8021'}", "trunks[0].address: must be the host and the port"},
+		"a password of two lines":           {esl + "address: 'h:8021', password: \"x\\n\\napi shutdown\"}", "trunks[0].password: must be one line"},
+		"a username of an event socket":     {esl + "username: u}", "trunks[0].username: is for driver sip and driver ari alone"},
+		"an address of a sip trunk":         {sip + "address: 'h:8021'}", "trunks[0].address: is for driver esl alone"},
+		"a FreeSWITCH dial string of two":   {"trunks: [{name: a, driver: esl, endpoint: 'user/{number},user/1'}]", "must be one dial string of FreeSWITCH"},
+		"settings in a FreeSWITCH endpoint": {"trunks: [{name: a, driver: esl, endpoint: '[x=y]user/{number}'}]", "must be one dial string of FreeSWITCH"},
+		"a FreeSWITCH dial string alone":    {"trunks: [{name: a, driver: esl, endpoint: 'user/101'}]", "with the number in it once"},
+		"two passwords of a FreeSWITCH": {esl + "address: 'h:8021', password: x}\n" +
+			"  - {name: b, driver: esl, endpoint: 'user/{number}', address: 'h:8021', password: y}", "is on the same FreeSWITCH as trunk a: it needs the same password"},
 		"a transport not yet there":          {"trunks: [{name: a, driver: sip, listen: '0.0.0.0:0', endpoint: 'sip:{number}@h;transport=ws'}]", "transport=ws must be udp, tcp or tls"},
 		"a trunk without a name":             {"trunks: [{driver: sim}]", "trunks[0].name: is required"},
 		"a trunk without a driver":           {"trunks: [{name: a}]", "trunks[0].driver: is required"},
@@ -102,7 +122,7 @@ func TestBadFiles(t *testing.T) {
 		"a SIP URI for Asterisk":             {"trunks: [{name: a, driver: ari, endpoint: 'sip:{number}@h'}]", "must be a dial string of Asterisk"},
 		"sounds in a place that is relative": {ari + "url: 'http://h/ari', sounds: sounds}", "trunks[0].sounds: must be an absolute directory"},
 		"sounds in a place that is no path":  {ari + "url: 'http://h/ari', sounds: '/a&b'}", "trunks[0].sounds: must be an absolute directory"},
-		"sounds of a sip trunk":              {sip + "sounds: /a}", "trunks[0].sounds: is for driver ari alone"},
+		"sounds of a sip trunk":              {sip + "sounds: /a}", "trunks[0].sounds: is for driver ari and driver esl alone"},
 		"a URI host with a port":             {sip + "uri_hosts: ['pbx:5060']}", "trunks[0].uri_hosts: \"pbx:5060\" must be a host name or an IP address, without a port"},
 		"a URI host that is none":            {sip + "uri_hosts: ['*']}", "trunks[0].uri_hosts: \"*\" must be a host name"},
 		"URI hosts over TLS":                 {"trunks: [{name: a, driver: sip, listen: '127.0.0.1:0', endpoint: 'sip:{number}@h;transport=tls', uri_hosts: [b]}]", "uri_hosts: needs an outbound_proxy"},

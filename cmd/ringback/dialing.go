@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"ringback/config"
 	"ringback/dialer"
 	"ringback/dialer/ari"
+	"ringback/dialer/esl"
 	"ringback/dialer/sim"
 	"ringback/dialer/sip"
 )
@@ -25,11 +27,11 @@ type carriers struct {
 }
 
 // network is what trunks share a driver of: all of SIP, so that any two of
-// its trunks can be bridged, or an application of an Asterisk, where a second
-// connection would throw out the first.
-type network struct{ driver, url, app string }
+// its trunks can be bridged, an application of an Asterisk, where a second
+// connection would throw out the first, or a FreeSWITCH.
+type network struct{ driver, at, app string }
 
-func networkOf(t config.Trunk) network { return network{t.Driver, t.URL, t.App} }
+func networkOf(t config.Trunk) network { return network{t.Driver, cmp.Or(t.URL, t.Address), t.App} }
 
 // carrierOptions are what carriers work with.
 type carrierOptions struct {
@@ -126,6 +128,11 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, Node: cfg.Node,
 			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Sounds: soundsOf(cfg.Trunks, networkOf(t)), Log: log,
 		})
+	case "esl":
+		return esl.New(esl.Options{
+			Address: t.Address, Password: string(t.Password), Node: cfg.Node,
+			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Sounds: soundsOf(cfg.Trunks, networkOf(t)), Log: log,
+		})
 	}
 	return nil, fmt.Errorf("there is no driver %s", t.Driver)
 }
@@ -149,7 +156,8 @@ func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 	return driver, nil
 }
 
-// endpoints are those of all trunks on one application of an Asterisk.
+// endpoints are those of all trunks on one application of an Asterisk, or one
+// FreeSWITCH.
 func endpoints(trunks []config.Trunk, of network) map[string]string {
 	m := map[string]string{}
 	for _, t := range trunks {
@@ -161,7 +169,7 @@ func endpoints(trunks []config.Trunk, of network) map[string]string {
 }
 
 // soundsOf are the directories of sounds of all trunks on one application of an
-// Asterisk, which finds the others where we do.
+// Asterisk, or one FreeSWITCH, which finds the others where we do.
 func soundsOf(trunks []config.Trunk, of network) map[string]string {
 	m := map[string]string{}
 	for _, t := range trunks {

@@ -8,9 +8,10 @@ import (
 	"ringback/config"
 )
 
-// TestTrunksOfOneAsterisk: trunks on one application share a driver, as a
-// second connection would throw out the first; others have their own.
-func TestTrunksOfOneAsterisk(t *testing.T) {
+// TestTrunksOfOnePBX: trunks on one application of an Asterisk share a driver,
+// as a second connection would throw out the first, and those on one FreeSWITCH
+// do; others have their own.
+func TestTrunksOfOnePBX(t *testing.T) {
 	trunk := func(name, url, app string) config.Trunk {
 		return config.Trunk{
 			Name: name, Driver: "ari", URL: url, App: app, Username: "u", Password: "p", Endpoint: "PJSIP/{number}@" + name,
@@ -20,13 +21,16 @@ func TestTrunksOfOneAsterisk(t *testing.T) {
 	cfg := config.Config{Node: "n", Trunks: []config.Trunk{
 		trunk("a", here, "x"), trunk("b", here, "x"), trunk("c", here, "y"), trunk("d", there, "x"),
 		{Name: "e", Driver: "sim"},
+		{Name: "f", Driver: "esl", Address: "127.0.0.1:9", Password: "p", Endpoint: "user/{number}"},
+		{Name: "g", Driver: "esl", Address: "127.0.0.1:9", Password: "p", Endpoint: "user/{e164}"},
+		{Name: "h", Driver: "esl", Address: "127.0.0.1:19", Password: "p", Endpoint: "user/{number}"},
 	}}
 	c, err := openCarriers(cfg, carrierOptions{now: time.Now, observed: newMetrics(), log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.drivers) != 4 {
-		t.Errorf("%d drivers, want 4", len(c.drivers))
+	if len(c.drivers) != 6 {
+		t.Errorf("%d drivers, want 6", len(c.drivers))
 	}
 	of := endpoints(cfg.Trunks, network{"ari", here, "x"})
 	if len(of) != 2 || of["a"] != "PJSIP/{number}@a" || of["b"] != "PJSIP/{number}@b" {

@@ -27,7 +27,8 @@ const ringingTone = "tone_stream://%(1000,4000,425);loops=-1"
 
 // originateCommand makes a channel that is parked once it was answered. Early
 // media does not count as that. A channel whose partner leaves is parked
-// again, so that it is ours to end.
+// again, so that it is ours to end, and one into the dialplan does not make way
+// for the channel that is called there, whose id we do not know.
 func originateCommand(node, dial string, o dialer.Originate) string {
 	settings := []string{
 		"origination_uuid=" + string(o.ID),
@@ -36,6 +37,7 @@ func originateCommand(node, dial string, o dialer.Originate) string {
 		fmt.Sprintf("originate_timeout=%d", unansweredFor),
 		"hangup_after_bridge=false",
 		"park_after_bridge=true",
+		"loopback_bowout=false",
 	}
 	settings = append(settings, callerSettings(o.Caller)...)
 	for _, name := range slices.Sorted(maps.Keys(o.Variables)) {

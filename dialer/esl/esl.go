@@ -24,7 +24,7 @@ import (
 )
 
 // Driver makes legs on one FreeSWITCH, for one or several trunks. It implements
-// dialer.Driver.
+// dialer.Driver and dialer.Recoverer.
 type Driver struct {
 	address, password, node string
 	endpoints               map[string]endpoint

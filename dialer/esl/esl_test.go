@@ -100,10 +100,10 @@ func TestWhatIsOrdered(t *testing.T) {
 	want := []string{
 		"show channels as json",
 		"originate {origination_uuid=" + id + "a1,ringback_node=desk,ignore_early_media=true,originate_timeout=150," +
-			"hangup_after_bridge=false,park_after_bridge=true,origination_caller_id_number=+390655500000," +
+			"hangup_after_bridge=false,park_after_bridge=true,loopback_bowout=false,origination_caller_id_number=+390655500000," +
 			"origination_caller_id_name='O Neill Söhne',ringback_var_order=7%2C%20%27eight%27%20%24%7Bx%7D}sofia/gateway/carrier/3906100000 &park()",
 		"originate {origination_uuid=" + id + "b1,ringback_node=desk,ignore_early_media=true,originate_timeout=150," +
-			"hangup_after_bridge=false,park_after_bridge=true}sofia/gateway/carrier/3906200000 &park()",
+			"hangup_after_bridge=false,park_after_bridge=true,loopback_bowout=false}sofia/gateway/carrier/3906200000 &park()",
 		"uuid_broadcast " + id + "a1 tone_stream://%(1000,4000,425);loops=-1 aleg",
 		"uuid_break " + id + "a1 all",
 		"uuid_bridge " + id + "a1 " + id + "b1",

@@ -259,7 +259,7 @@ func (l *leg) park() {
 func (l *leg) answer() {
 	if !l.answered && !l.ended {
 		l.answered = true
-		l.events(dialer.Event{Kind: dialer.Answered, At: l.pickedUp})
+		l.events(dialer.Event{Kind: dialer.Answered, At: l.pickedUp, State: []byte(l.id)})
 	}
 }
 

@@ -157,7 +157,7 @@ func FuzzOriginate(f *testing.F) {
 			t.Fatalf("%q: %s, to %q", command, fault, to)
 		}
 		want := []string{
-			"hangup_after_bridge", "ignore_early_media", "originate_timeout", "origination_caller_id_name", "origination_caller_id_number",
+			"hangup_after_bridge", "ignore_early_media", "loopback_bowout", "originate_timeout", "origination_caller_id_name", "origination_caller_id_number",
 			"origination_uuid", "park_after_bridge", "ringback_node",
 		}
 		if got["ringback_node"] != "desk" || got["origination_uuid"] != string(o.ID) || got["ignore_early_media"] != "true" {

@@ -82,6 +82,19 @@ func (d *Driver) clearChannel(ctx context.Context, c *conn, id dialer.LegID) err
 	return nil
 }
 
+// Recover ends a channel that another node left, whose state is its id: it was
+// killed, and does not come back to do so itself.
+func (d *Driver) Recover(ctx context.Context, _ string, state []byte) error {
+	id := dialer.LegID(state)
+	if !legForm.MatchString(string(id)) {
+		return nil // nothing of ours, and never will be
+	}
+	if err := noChannel(d.order(ctx, killCommand(id, "NORMAL_CLEARING"))); err != nil && !errors.Is(err, errNoChannel) {
+		return fmt.Errorf("hang up what another node left: %w", err)
+	}
+	return nil
+}
+
 // catchUp tells what a leg missed while nothing was heard of it.
 func (l *leg) catchUp(ch channel) {
 	switch ch.State {

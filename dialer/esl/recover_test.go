@@ -41,6 +41,34 @@ func TestOurCrash(t *testing.T) {
 	}
 }
 
+// TestRecover: who takes over ends what another node left, as soon as it can.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	fs := esltest.Start(t, quick())
+	d := open(t, options(fs))
+	a, b := talk(t, d, 1)
+	if err := d.Crash(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := options(fs)
+	other.Node = "other"
+	next := open(t, other)
+	fs.Deny(true)
+	fs.Drop()
+	unhealthy(t, next)
+	if err := next.Recover(t.Context(), "peer", []byte(a.ID)); err == nil {
+		t.Error("hung up, and freeswitch is away")
+	}
+	fs.Deny(false)
+	healthy(t, next)
+	for _, state := range []string{string(a.ID), string(b.ID), string(a.ID), "x\n\napi y"} {
+		if err := next.Recover(t.Context(), "peer", []byte(state)); err != nil {
+			t.Errorf("%q: %v", state, err)
+		}
+	}
+	noneLeft(t, fs)
+}
+
 // TestLostSocket: calls go on while we hear nothing of them, and what happened
 // meanwhile is told when we do.
 func TestLostSocket(t *testing.T) {

@@ -237,7 +237,7 @@ var (
 // understood are the variables of an originate that are FreeSWITCH's own
 // (https://developer.signalwire.com/freeswitch/reference/channel-variables/).
 var understood = []string{
-	"origination_uuid", "ignore_early_media", "originate_timeout", "hangup_after_bridge", "park_after_bridge",
+	"origination_uuid", "ignore_early_media", "originate_timeout", "hangup_after_bridge", "park_after_bridge", "loopback_bowout",
 	"origination_caller_id_name", "origination_caller_id_number",
 }
 
