@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +26,8 @@ type office struct {
 	client *tenant
 	events *receiver
 	dir    string
+
+	exchange *sipptest.Exchange
 }
 
 // newOffice starts all of it; the scenarios are those of A and B.
@@ -32,10 +35,11 @@ func newOffice(t *testing.T, root, a, b string) *office {
 	t.Helper()
 	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
 	exchange := sipptest.NewExchange(t)
+	keys := map[string]string{"ring": "600", "talk": "1500"} // of those that have them
 	o := &office{
-		a:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, a), Limit: 2 * patience}),
-		b:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, b), Limit: 2 * patience}),
-		events: newReceiver(), dir: t.TempDir(),
+		a:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, a), Keys: keys, Limit: 2 * patience}),
+		b:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, b), Keys: keys, Limit: 2 * patience}),
+		events: newReceiver(), dir: t.TempDir(), exchange: exchange,
 	}
 	t.Cleanup(o.events.Close)
 	exchange.Connect("390612340001", o.a.Addr)
@@ -74,12 +78,16 @@ func (o *office) start(t *testing.T) {
 }
 
 // post posts the task.
-func (o *office) post(t *testing.T) {
+func (o *office) post(t *testing.T) { o.posts(t, nil) }
+
+// posts posts the task with more in it.
+func (o *office) posts(t *testing.T, more map[string]any) {
 	t.Helper()
 	task := map[string]any{
 		"name": "at the office", "a_number": "+390612340001", "b_number": "+390612340002", "extension_id": o.client.extension,
 		"url_before": o.events.URL + "/before", "url_success": o.events.URL + "/success", "url_after": o.events.URL + "/after",
 	}
+	maps.Copy(task, more)
 	if err := o.client.must(http.StatusCreated, "POST", o.client.tasks(), map[string]any{"tasks": []any{task}}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +141,17 @@ func (o *office) empty(t *testing.T) {
 // TestAsterisk sends one task through the program and an Asterisk to two SIPp.
 func TestAsterisk(t *testing.T) {
 	asterisktest.Each(t, func(t *testing.T, root string) {
-		o := newOffice(t, root, "answer.xml", "hangs_up.xml")
+		o := newOffice(t, root, "measured.xml", "measured_end.xml")
 		o.post(t)
 		got := o.finished(t)
 		o.a.Wait()
 		o.b.Wait()
+		var measured tracedCall
+		if err := o.client.must(http.StatusOK, "GET", o.client.path("/call_history/"+got.CDR), nil, &measured); err != nil {
+			t.Fatal(err)
+		}
+		measured.Legs[0].compare(t, o.a, "200", "BYE")
+		measured.Legs[1].compare(t, o.b, "200", "BYE")
 		var call struct {
 			Result      string `json:"result"`
 			Simulated   bool   `json:"simulated"`
@@ -245,6 +259,36 @@ func TestAsteriskDies(t *testing.T) {
 		path := o.client.path(fmt.Sprintf("/task_scheduler/%d", o.client.queue))
 		if err := o.client.must(http.StatusOK, "GET", path, nil, &queue); err != nil || queue.Counts["executed"] != 0 {
 			t.Errorf("the queue has %v, %v", queue.Counts, err)
+		}
+		o.empty(t)
+	})
+}
+
+// TestAsteriskRingsTwo: of two telephones of A that ring, the one that was not
+// picked up is told that another was.
+func TestAsteriskRingsTwo(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOffice(t, root, "measured.xml", "measured_end.xml")
+		beside := sipptest.Start(t, sipptest.Options{
+			Scenario: filepath.Join("..", "..", "dialer", "sip", "testdata", "told_elsewhere.xml"), Limit: 2 * patience,
+		})
+		o.exchange.Connect("390612340011", beside.Addr)
+		o.posts(t, map[string]any{"callback_params": map[string]any{"extended_a_numbers": []string{"+390612340011"}}})
+		got := o.finished(t)
+		o.a.Wait()
+		o.b.Wait()
+		beside.Wait()
+		var call tracedCall
+		if err := o.client.must(http.StatusOK, "GET", o.client.path("/call_history/"+got.CDR), nil, &call); err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, l := range call.Legs {
+			rows = append(rows, l.Leg+" "+l.Number+" "+l.Result)
+		}
+		want := []string{"a +390612340001 answered", "a +390612340011 not answered", "b +390612340002 answered"}
+		if slices.Sort(rows); !slices.Equal(rows, want) {
+			t.Errorf("legs %q, want %q", rows, want)
 		}
 		o.empty(t)
 	})
