@@ -20,6 +20,7 @@ type Store interface {
 	QueueReader
 	QueueStates
 	QueueWriter
+	StatsReader
 	IntervalReader
 	IntervalWriter
 	ExtensionReader
@@ -108,6 +109,12 @@ type QueueWriter interface {
 	// DeleteQueue cancels what waits in a queue; while calls are up it is a
 	// Conflict unless forced.
 	DeleteQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, force bool, now time.Time) error
+}
+
+// StatsReader reads what the calls of a client's queues came to.
+type StatsReader interface {
+	// Stats sums up the minutes from one up to another, which is left out.
+	Stats(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, from, to scheduler.Minute) (scheduler.Figures, error)
 }
 
 // IntervalReader reads the calling windows of a client.

@@ -110,6 +110,7 @@ func (s *Server) routes() {
 	e.POST("/Token", tokens.issue)
 
 	guard := guard{tokens: o.Store, clients: o.Store, now: o.Now}
+	stats := stats{reader: o.Store, now: o.Now}
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
 		reader: o.Store, writer: o.Store, queues: o.Store, extensions: o.Store,
@@ -138,6 +139,7 @@ func (s *Server) routes() {
 		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
+		g.GET("/task_scheduler/:scheduler_id/stats", guard.client(stats.get))
 		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(queues.resetBrake))
 		g.GET("/task_scheduler/:scheduler_id/events", guard.client(events.listen))
 		for _, name := range []string{"task", "tasks"} {

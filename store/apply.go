@@ -102,7 +102,7 @@ func (t *tx) fence(owner scheduler.Owner) error {
 }
 
 // apply writes transitions of queues whose rows are locked, and moves the
-// queues' counts and brakes by what was taken.
+// queues' counts, brakes and statistics by what was taken.
 func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, error) {
 	if err := t.holdSlots(locked, trs); err != nil {
 		return nil, err
@@ -129,6 +129,7 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 		l := at[trs[i].Task.QueueID]
 		l.runtime = l.runtime.Moved(l.queue, trs[i])
 		t.changed(trs[i].Task)
+		t.count(l, trs[i])
 	}
 	t.written = append(t.written, written...)
 	if err := t.moveSlots(written); err != nil {

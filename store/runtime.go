@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/json"
 	"slices"
@@ -18,6 +19,9 @@ type lockedQueue struct {
 	limited bool           // its client, or an extension of it, has a limit of calls
 	first   time.Time      // when its first waiting task is due; zero: none
 	held    scheduler.Hold // what held it when it was locked
+	kept    []byte         // the tally as it was read
+	tally   scheduler.Tally
+	counted bool // tally is what is to be kept, and not kept
 }
 
 // Locking is a statement of its own: settings joined into it would be as old
@@ -28,7 +32,7 @@ var lockRuntimes = statement{
 }
 
 const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
-	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake,
+	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake, r.tally,
 	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions,
 	EXISTS (SELECT 1 FROM call_limits WHERE client_id = q.client_id)
@@ -47,12 +51,14 @@ var firstReady = statement{
 
 var updateRuntimes = statement{
 	postgres: `UPDATE queue_runtime r SET running = v.running, hold_gate = v.gate, hold_until = v.until,
-		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start, brake = v.brake, changes = v.changes
+		hold_detail = v.detail, wake_at = v.wake, next_start = v.next_start, brake = v.brake, changes = v.changes,
+		tally = v.tally
 	FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[],
-		$7::timestamptz[], $8::text[], $9::bigint[]) AS v(id, running, gate, until, detail, wake, next_start, brake, changes)
+		$7::timestamptz[], $8::text[], $9::bigint[], $10::bytea[])
+		AS v(id, running, gate, until, detail, wake, next_start, brake, changes, tally)
 	WHERE r.queue_id = v.id`,
 	sqlite: `UPDATE queue_runtime SET running = $2, hold_gate = $3, hold_until = $4, hold_detail = $5, wake_at = $6,
-		next_start = $7, brake = $8, changes = $9 WHERE queue_id = $1`,
+		next_start = $7, brake = $8, changes = $9, tally = $10 WHERE queue_id = $1`,
 }
 
 func queueIDs(ids []scheduler.QueueID) batch {
@@ -79,12 +85,12 @@ func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 
 func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
-	var conditions, brake sql.RawBytes
+	var conditions, brake, tally sql.RawBytes
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
-		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake,
+		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake, &tally,
 		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes,
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions, &l.limited)
-	rt.QueueID = q.ID
+	rt.QueueID, l.kept = q.ID, bytes.Clone(tally)
 	if err == nil && len(brake) > len("{}") {
 		err = json.Unmarshal(brake, &rt.Brake)
 	}
@@ -147,7 +153,41 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		timeCol(locked, func(l *L) time.Time { return l.runtime.NextStart }),
 		brakes,
 		col(locked, func(l *L) int64 { return l.runtime.Changes }),
+		col(locked, func(l *L) []byte { return l.tallied() }),
 	}})
+}
+
+// count adds what a transition tells to the queue's statistics, which are read
+// only for that.
+func (t *tx) count(l *lockedQueue, tr scheduler.Transition) {
+	if tr.Counts() {
+		t.readTally(l)
+		l.tally = l.tally.Count(tr)
+	}
+}
+
+// readTally reads the statistics that the row keeps. Calls must not suffer from
+// one that cannot be read: it begins anew.
+func (t *tx) readTally(l *lockedQueue) {
+	if l.counted {
+		return
+	}
+	var err error
+	if l.tally, err = scheduler.ParseTally(l.kept); err != nil {
+		t.log.Error("the latest statistics of a queue are lost", "queue", l.queue.ID, "err", err)
+	}
+	l.counted = true
+}
+
+// tallied is the tally as it is to be kept.
+func (l *lockedQueue) tallied() []byte {
+	switch {
+	case l.counted:
+		return l.tally.Bytes()
+	case l.kept == nil:
+		return []byte{}
+	}
+	return l.kept
 }
 
 // zone returns a time zone by its IANA name; reading it from its file takes

@@ -21,6 +21,8 @@ const (
 	tickEvery = time.Second
 	// tidyEvery is how often the housekeeping runs.
 	tidyEvery = time.Minute
+	// statsKept is how long the statistics of queues are kept.
+	statsKept = 400 * 24 * time.Hour
 	// listenAgain is the pause before a lost notification channel is opened again.
 	listenAgain = time.Second
 	// cutEnd is how long calls that were hung up may take to end.
@@ -113,7 +115,9 @@ func listen(ctx context.Context, db *store.Store, wake func(), log *slog.Logger)
 
 // tidy is the housekeeping.
 func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, log *slog.Logger) {
-	if _, err := db.Tidy(ctx, clock.Now()); err != nil && ctx.Err() == nil {
+	now := clock.Now()
+	_, err := db.Tidy(ctx, now)
+	if err = errors.Join(err, db.RollUp(ctx, now, now.Add(-statsKept))); err != nil && ctx.Err() == nil {
 		log.Error("housekeeping failed; the next run tries again", "err", err)
 	}
 }

@@ -135,6 +135,7 @@ CREATE TABLE queue_runtime (
     wake_at     timestamptz,
     brake       text        NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
     changes     bigint      NOT NULL DEFAULT 0, -- the latest seq of queue_changes
+    tally       bytea       NOT NULL DEFAULT '', -- statistics of the minutes that are not in queue_minutes yet
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 ) WITH (fillfactor = 50);
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
@@ -155,6 +156,15 @@ CREATE INDEX queue_changes_age ON queue_changes (at) WHERE hold_gate IS NULL;
 -- Holds are few, and kept as long as the tasks that they held.
 CREATE INDEX queue_changes_holds ON queue_changes (queue_id, at) WHERE hold_gate IS NOT NULL;
 CREATE INDEX queue_changes_held ON queue_changes (at) WHERE hold_gate IS NOT NULL;
+
+-- The statistics of a queue, a row for each minute in which something ended.
+CREATE TABLE queue_minutes (
+    queue_id bigint NOT NULL REFERENCES queues,
+    minute   bigint NOT NULL, -- of Unix time
+    figures  bytea NOT NULL,
+    PRIMARY KEY (queue_id, minute)
+);
+CREATE INDEX queue_minutes_age ON queue_minutes (minute);
 
 CREATE SEQUENCE tasks_id_seq;
 CREATE TABLE tasks (
@@ -353,5 +363,5 @@ CREATE TABLE delivery_tries (
 
 -- +goose Down
 DROP TABLE call_limits;
-DROP TABLE delivery_tries, deliveries, destinations, dialogs, attempts, external_ids, task_steps, tasks, queue_changes, queue_runtime, queues, intervals, extensions,
+DROP TABLE delivery_tries, deliveries, destinations, dialogs, attempts, external_ids, task_steps, tasks, queue_minutes, queue_changes, queue_runtime, queues, intervals, extensions,
     webhook_secrets, tokens, clients, users, accounts, nodes;

@@ -134,6 +134,7 @@ CREATE TABLE queue_runtime (
     wake_at     TIMESTAMP,
     brake       text    NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
     changes     integer      NOT NULL DEFAULT 0, -- the latest seq of queue_changes
+    tally       blob     NOT NULL DEFAULT x'', -- statistics of the minutes that are not in queue_minutes yet
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 );
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
@@ -154,6 +155,15 @@ CREATE INDEX queue_changes_age ON queue_changes (at) WHERE hold_gate IS NULL;
 -- Holds are few, and kept as long as the tasks that they held.
 CREATE INDEX queue_changes_holds ON queue_changes (queue_id, at) WHERE hold_gate IS NOT NULL;
 CREATE INDEX queue_changes_held ON queue_changes (at) WHERE hold_gate IS NOT NULL;
+
+-- The statistics of a queue, a row for each minute in which something ended.
+CREATE TABLE queue_minutes (
+    queue_id integer NOT NULL REFERENCES queues,
+    minute   integer NOT NULL, -- of Unix time
+    figures  blob NOT NULL,
+    PRIMARY KEY (queue_id, minute)
+) WITHOUT ROWID;
+CREATE INDEX queue_minutes_age ON queue_minutes (minute);
 
 CREATE TABLE tasks (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -359,6 +369,7 @@ DROP TABLE external_ids;
 DROP TABLE task_steps;
 DROP TABLE tasks;
 DROP TABLE queue_changes;
+DROP TABLE queue_minutes;
 DROP TABLE queue_runtime;
 DROP TABLE queues;
 DROP TABLE intervals;
