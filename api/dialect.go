@@ -104,6 +104,10 @@ func namesOf(names map[string]string) map[string]string {
 	addNames(names, paramsShape)
 	addNames(names, intervalShape)
 	addNames(names, conditionShape)
+	addNames(names, destinationShape)
+	addNames(names, testShape)
+	addNames(names, resendShape)
+	addNames(names, resendFilterShape)
 	return names
 }
 

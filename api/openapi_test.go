@@ -46,6 +46,9 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Hold": answered[holdAnswer](), "Error": answered[refusal](), "Token": answered[tokenAnswer](),
 		"Account": answered[accountAnswer](), "Client": answered[clientAnswer](), "ClientRequest": asked(clientShape),
 		"Settings": answered[settingsAnswer](), "SettingsRequest": asked(settingsShape),
+		"Delivery": append(answered[deliveryAnswer](), answered[deliveryDetail]()[1:]...), "Try": answered[tryAnswer](),
+		"ResendRequest": asked(resendShape), "Resend": answered[resendAnswer](), "TestRequest": asked(testShape),
+		"WebhookDestination": answered[destinationAnswer](), "WebhookDestinationRequest": asked(destinationShape),
 		"Envelope": answered[envelope](), "Readiness": answered[readiness](),
 	} {
 		var documented []string
@@ -89,7 +92,7 @@ func TestOpenAPIReadOnly(t *testing.T) {
 	schemas := theOracle(t).doc.Components.Schemas
 	for schema, ignored := range map[string][]string{
 		"SchedulerRequest": ignored(queueShape), "TaskRequest": ignored(taskShape), "IntervalRequest": ignored(intervalShape),
-		"ExtensionRequest": ignored(extensionShape),
+		"ExtensionRequest": ignored(extensionShape), "WebhookDestinationRequest": ignored(destinationShape),
 	} {
 		for name, property := range schemas[schema].Value.Properties {
 			if property.Value.ReadOnly != slices.Contains(ignored, name) {

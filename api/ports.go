@@ -29,6 +29,10 @@ type Store interface {
 	TaskWriter
 	Changes
 	History
+	DeliveryReader
+	DeliveryWriter
+	DestinationReader
+	DestinationWriter
 }
 
 // Identities finds who may ask for a token.
@@ -196,4 +200,37 @@ type History interface {
 	Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error)
 	// CallByID returns one.
 	CallByID(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error)
+}
+
+// DeliveryReader reads the events owed to a client's URLs.
+type DeliveryReader interface {
+	// Deliveries lists those that a filter selects, by id.
+	Deliveries(ctx context.Context, client scheduler.ClientID, f webhooks.Filter, p scheduler.Page) (scheduler.List[scheduler.Delivery], error)
+	// Delivery returns one with its tries, in order.
+	Delivery(ctx context.Context, client scheduler.ClientID, id scheduler.DeliveryID) (scheduler.Delivery, []webhooks.Try, error)
+}
+
+// DeliveryWriter sends events of a client once more.
+type DeliveryWriter interface {
+	// Resend sends one; while it is being sent, or waits for an earlier one, it
+	// is a Conflict.
+	Resend(ctx context.Context, client scheduler.ClientID, id scheduler.DeliveryID, now time.Time) (scheduler.Delivery, error)
+	// ResendAll sends those that a filter selects and that ended, as far as one
+	// demand goes, and returns how many they are; dry, it only counts them.
+	ResendAll(ctx context.Context, client scheduler.ClientID, f webhooks.Filter, now time.Time, dry bool) (int, error)
+}
+
+// DestinationReader reads where the events of a client go.
+type DestinationReader interface {
+	// Destinations lists them by id.
+	Destinations(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[webhooks.Destination], error)
+	// Destination returns one.
+	Destination(ctx context.Context, client scheduler.ClientID, id webhooks.DestinationID) (webhooks.Destination, error)
+}
+
+// DestinationWriter changes where the events of a client go.
+type DestinationWriter interface {
+	// UpdateDestination lets change alter a destination under its lock; an error
+	// of change is returned and nothing is altered.
+	UpdateDestination(ctx context.Context, client scheduler.ClientID, id webhooks.DestinationID, change func(*webhooks.Destination) error) (webhooks.Destination, error)
 }

@@ -40,6 +40,7 @@ type rig struct {
 	user   string // the user's token
 	a, b   party
 	owner  scheduler.Owner // once it has joined
+	worlds int             // made so far
 }
 
 // party is a client with its token and an extension.
@@ -62,7 +63,7 @@ func newRig(t *testing.T, s *store.Store) *rig {
 	}
 	r := &rig{t: t, store: s, log: &bytes.Buffer{}}
 	r.server = New(Options{
-		Store: s, CheckURL: webhooks.Guard{}.CheckURL, DefaultRegion: "GB", Trunks: []string{"carrier", "pbx"}, Sound: func(id string) bool { return id == "hello" }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Store: s, CheckURL: webhooks.Guard{}.CheckURL, SendEvent: refused, DefaultRegion: "GB", Trunks: []string{"carrier", "pbx"}, Sound: func(id string) bool { return id == "hello" }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	})
 	user := storetest.UserID
 	r.user = r.token(scheduler.Token{UserID: &user})

@@ -14,6 +14,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/webhooks"
+
 	"ringback/scheduler"
 )
 
@@ -30,6 +32,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix         // whose X-Forwarded-For is believed
 	Observer       Observer               // nil: nobody
 	Metrics        http.Handler           // answers /metrics; nil: there is none
+	// SendEvent sends an event now, past the outbox.
+	SendEvent func(ctx context.Context, w webhooks.Work) webhooks.Try
 	// Ready says why the process cannot serve now; nil or nothing: it can.
 	Ready func(ctx context.Context) []Reason
 	// Holding says what keeps this node from starting anything; nil: nothing.
@@ -132,6 +136,8 @@ func (s *Server) routes() {
 	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
 	secrets := secrets{keys: o.Store, now: o.Now}
+	deliveries := deliveries{reader: o.Store, writer: o.Store, now: o.Now}
+	destinations := destinations{reader: o.Store, writer: o.Store, keys: o.Store, send: o.SendEvent, checkURL: o.CheckURL, now: o.Now}
 	for _, base := range []string{"", "/api/ver1.0"} {
 		g := e.Group(base + "/client/:client_id")
 		g.POST("/task_scheduler", guard.client(queues.add))
@@ -166,6 +172,14 @@ func (s *Server) routes() {
 		g.GET("/call_history/:call_uuid", guard.client(calls.get))
 		g.GET("/webhooks/secrets", guard.client(secrets.list))
 		g.POST("/webhooks/secrets", guard.client(secrets.add))
+		g.GET("/webhooks/deliveries", guard.client(deliveries.list))
+		g.GET("/webhooks/deliveries/:delivery_id", guard.client(deliveries.get))
+		g.POST("/webhooks/deliveries/:delivery_id/resend", guard.client(deliveries.resend))
+		g.POST("/webhooks/resend", guard.client(deliveries.resendAll))
+		g.GET("/webhooks/destinations", guard.client(destinations.list))
+		g.GET("/webhooks/destinations/:destination_id", guard.client(destinations.get))
+		g.PUT("/webhooks/destinations/:destination_id", guard.client(destinations.change))
+		g.POST("/webhooks/destinations/:destination_id/test", guard.client(destinations.test))
 	}
 }
 

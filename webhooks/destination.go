@@ -85,8 +85,11 @@ const (
 // MaxInFlight is how many requests at a time a destination may be given.
 const MaxInFlight = 64
 
-// MaxRate is how many requests a second a destination may be given.
-const MaxRate = 1000
+// Limits of the rate that a destination may be given, in requests a second.
+const (
+	MinRate = 0.01
+	MaxRate = 1000
+)
 
 // unproven is how many requests at a time go to a destination that did not take
 // the last one: it may keep each for as long as it likes, and they are everyone's.
@@ -175,6 +178,27 @@ func (d Destination) Sent(now time.Time, claimed []scheduler.Delivery) Destinati
 // NewDestination makes a destination that nothing was sent to yet.
 func NewDestination(client scheduler.ClientID, origin string, now time.Time) Destination {
 	return Destination{ClientID: client, Origin: origin, CreatedAt: now}.Settle(now)
+}
+
+// Pause returns the destination paused, or no longer.
+func (d Destination) Pause(paused bool, now time.Time) Destination {
+	if !paused {
+		d.PausedAt = time.Time{}
+	} else if d.PausedAt.IsZero() {
+		d.PausedAt = now
+	}
+	return d.Settle(now)
+}
+
+// Enable returns a destination that was disabled as one that is tried again, as
+// if nothing had been sent to it before.
+func (d Destination) Enable(now time.Time) Destination {
+	if d.DisabledAt.IsZero() {
+		return d
+	}
+	fresh := NewDestination(d.ClientID, d.Origin, d.CreatedAt)
+	fresh.ID, fresh.MaxInFlight, fresh.MaxRate, fresh.PausedAt = d.ID, d.MaxInFlight, d.MaxRate, d.PausedAt
+	return fresh.Settle(now)
 }
 
 // Settle returns the destination with what is derived of it, as it is stored.

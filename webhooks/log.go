@@ -17,6 +17,11 @@ type Filter struct {
 	From, To    time.Time // when the event happened, To exclusive
 }
 
+// States are the states of a delivery.
+var States = []scheduler.DeliveryState{
+	scheduler.DeliveryReady, scheduler.DeliveryHeld, scheduler.DeliveryDelivered, scheduler.DeliveryDead, scheduler.DeliveryExpired,
+}
+
 // Unsent are the states of what never reached its receiver.
 var Unsent = []scheduler.DeliveryState{scheduler.DeliveryDead, scheduler.DeliveryExpired}
 

@@ -144,6 +144,19 @@ func (n *Notifier) Wake() {
 	}
 }
 
+// Send makes one request at once, past the outbox: by the same client, guard and
+// signature as every other. One that ctx cancels ends as a time-out.
+func (n *Notifier) Send(ctx context.Context, w Work) Try {
+	if len(w.Secrets) == 0 {
+		return Try{At: n.o.Now(), Error: ErrNoSecret}
+	}
+	try, ok := n.sender.send(ctx, w)
+	if !ok {
+		try.Error = ErrTimeoutHeader
+	}
+	return try
+}
+
 // Run delivers until ctx ends; then it claims nothing more, gives the requests
 // in flight a moment, cancels the rest, and returns when all is settled.
 func (n *Notifier) Run(ctx context.Context) {

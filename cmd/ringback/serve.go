@@ -111,7 +111,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, log) }))
 	jobs.Start()
 	options := api.Options{
-		Store: db, CheckURL: guard.CheckURL, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
+		Store: db, CheckURL: guard.CheckURL, SendEvent: notifier.Send, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
 		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
 		Trunks:  networks.names(),
 		Ready:   health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
