@@ -125,7 +125,7 @@ func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, answered bool
 	s.OnEvents(n.notifier.Wake)
 	leader := scheduler.NewNode(scheduler.NodeOptions{
 		Name: "bench", Length: 5 * time.Minute, Nodes: s, Lease: lease, Clock: clock, Time: s.Time,
-		Lose: n.dispatcher.Lose, Log: log,
+		Left: func(left []scheduler.Task) { n.dispatcher.Recover(left) }, Log: log,
 	})
 	_, err := leader.Join(b.Context())
 	check(b, err)

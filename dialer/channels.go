@@ -42,6 +42,13 @@ func (c *channels) take(w waiter) bool {
 	return false
 }
 
+// occupy counts a channel that is in use already, limit or not.
+func (c *channels) occupy() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used++
+}
+
 // put gives a channel back, to who waits for one.
 func (c *channels) put() {
 	c.mu.Lock()

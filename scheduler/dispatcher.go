@@ -67,6 +67,7 @@ type DispatcherOptions struct {
 	Tasks    Tasks
 	Recorder *Recorder
 	Dialer   Dialer
+	Adopter  Adopter // nil: no call outlives its node
 	Lease    *Lease
 	Workers  int              // calls under way at most, results not yet written included
 	Now      func() time.Time // the node's clock

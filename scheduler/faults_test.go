@@ -260,7 +260,7 @@ func TestAQueueThatIsHeldWhenItIsDue(t *testing.T) {
 		for range 5 { // the machine may be busy at one time, and not at all five
 			due := time.Now().Add(300 * time.Millisecond)
 			r.post(1, func(_ time.Time, t *scheduler.Task) {
-				at := due.Add(r.clock.Now().Sub(time.Now()))
+				at := due.Add(time.Until(r.clock.Now()))
 				t.StartAt, t.ReadyAt = at, at
 			})
 			<-time.After(time.Until(due.Add(-5 * time.Millisecond)))
@@ -298,7 +298,7 @@ func TestTwoWrongClocksKeepTheStartRate(t *testing.T) {
 			dial: func(context.Context, scheduler.Call, func(time.Time)) scheduler.Outcome {
 				mu.Lock()
 				defer mu.Unlock()
-				off, by[name] = append(off, r.clock.Now().Sub(time.Now())), by[name]+1
+				off, by[name] = append(off, time.Until(r.clock.Now())), by[name]+1
 				return outcome(scheduler.UserBusy)
 			},
 		})

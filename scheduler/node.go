@@ -28,7 +28,7 @@ type NodeOptions struct {
 	Lease  *Lease
 	Clock  *Clock
 	Time   func(context.Context) (time.Time, error) // the database's
-	Lose   func([]Task)                             // records that calls are gone
+	Left   func([]Task)                             // is given what was taken over; must not block
 	Log    *slog.Logger
 }
 
@@ -40,7 +40,7 @@ type Node struct{ o NodeOptions }
 func NewNode(o NodeOptions) *Node { return &Node{o} }
 
 // Join takes the node's lease, waiting while another process has the name, and
-// returns the tasks that its former life left executed, to be lost.
+// returns the tasks that its former life left executed.
 func (n *Node) Join(ctx context.Context) ([]Task, error) {
 	for told := false; ; told = true {
 		if err := n.o.Clock.Measure(ctx, n.o.Time); err != nil {
@@ -85,7 +85,7 @@ func (n *Node) Run(ctx context.Context) {
 		}
 		if len(left) > 0 {
 			n.o.Log.Warn(fmt.Sprintf("took over %d calls of a node that is gone", len(left)))
-			n.o.Lose(left)
+			n.o.Left(left)
 		}
 	}
 }

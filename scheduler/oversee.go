@@ -27,19 +27,11 @@ func (d *Dispatcher) overseeCalls(ctx context.Context) {
 		case o.StartedBy != task.Node:
 			// Taken over, and nobody was told: the answer was lost. It was dialled.
 			d.o.Log.Warn("a task taken over was not lost yet", "task", task.ID, "call", task.CallID)
-			d.settle(task.CallID, task.Lose(now))
+			d.Recover([]Task{task})
 		default:
 			d.o.Log.Warn("release a task that was started and not dialled", "task", task.ID, "call", task.CallID)
 			d.settle(task.CallID, task.Release(now))
 		}
-	}
-}
-
-// Lose records that the calls of tasks taken over from another node are gone.
-func (d *Dispatcher) Lose(tasks []Task) {
-	now := d.o.Now()
-	for _, task := range tasks {
-		d.settle(task.CallID, task.Lose(now))
 	}
 }
 

@@ -42,6 +42,7 @@ type rigOptions struct {
 	results func(*store.Store) scheduler.Results
 	tasks   func(*store.Store) scheduler.Tasks
 	nodes   func(*store.Store) scheduler.Nodes
+	adopter scheduler.Adopter
 	begin   time.Time // when the test begins; zero: when the bubble does
 	node    string    // its name; "": n1
 	store   *store.Store
@@ -132,7 +133,7 @@ func (r *rig) run() (stop func()) {
 	loops.Go(func() { r.node.Run(ctx) })
 	loops.Go(func() { r.disp.Run(ctx) })
 	loops.Go(func() { everySecond(ctx, r.disp.Tick) })
-	r.disp.Lose(left)
+	r.disp.Recover(left)
 	return func() {
 		cancel()
 		loops.Wait()
@@ -183,11 +184,11 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: tasks, Recorder: r.rec, Dialer: dialer{o}, Lease: r.lease, Workers: o.workers,
+		Tasks: tasks, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Lease: r.lease, Workers: o.workers,
 		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{
-		Name: o.node, Length: o.lease, Nodes: nodes, Lease: r.lease, Clock: &r.clock, Time: s.Time, Lose: r.disp.Lose, Log: log,
+		Name: o.node, Length: o.lease, Nodes: nodes, Lease: r.lease, Clock: &r.clock, Time: s.Time, Left: func(left []scheduler.Task) { r.disp.Recover(left) }, Log: log,
 	})
 	s.OnTasks(r.disp.Wake)
 	s.OnTransition(r.seen.Wrote)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 
 	"ringback/dialer/ari/asterisktest"
 	"ringback/dialer/sip/sipptest"
+	"ringback/store/storetest"
 )
 
 // office is an Asterisk with SIPp at its far ends and a node that is connected
@@ -26,25 +28,39 @@ type office struct {
 	client *tenant
 	events *receiver
 	dir    string
+	name   string   // of the node
+	env    []string // what it has beside the usual
 
 	exchange *sipptest.Exchange
+}
+
+// officeOptions say what is to be started.
+type officeOptions struct {
+	root string   // Asterisk's
+	a, b string   // scenarios of the far ends
+	env  []string // of the node
 }
 
 // newOffice starts all of it; the scenarios are those of A and B.
 func newOffice(t *testing.T, root, a, b string) *office {
 	t.Helper()
+	return newOfficeOn(t, officeOptions{root: root, a: a, b: b})
+}
+
+func newOfficeOn(t *testing.T, want officeOptions) *office {
+	t.Helper()
 	scenarios := filepath.Join("..", "..", "dialer", "sip", "testdata")
 	exchange := sipptest.NewExchange(t)
 	keys := map[string]string{"ring": "600", "talk": "1500"} // of those that have them
 	o := &office{
-		a:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, a), Keys: keys, Limit: 2 * patience}),
-		b:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, b), Keys: keys, Limit: 2 * patience}),
-		events: newReceiver(), dir: t.TempDir(), exchange: exchange,
+		a:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, want.a), Keys: keys, Limit: 2 * patience}),
+		b:      sipptest.Start(t, sipptest.Options{Scenario: filepath.Join(scenarios, want.b), Keys: keys, Limit: 2 * patience}),
+		events: newReceiver(), dir: t.TempDir(), exchange: exchange, name: "desk", env: want.env,
 	}
 	t.Cleanup(o.events.Close)
 	exchange.Connect("390612340001", o.a.Addr)
 	exchange.Connect("390612340002", o.b.Addr)
-	o.pbx = asterisktest.Start(t, asterisktest.Options{Root: root, Carrier: exchange.Addr.String()})
+	o.pbx = asterisktest.Start(t, asterisktest.Options{Root: want.root, Carrier: exchange.Addr.String()})
 	if err := os.WriteFile(filepath.Join(o.dir, "ringback.yaml"), []byte(o.pbx.Doc("`ringback.yaml`")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +81,10 @@ func newOffice(t *testing.T, root, a, b string) *office {
 func (o *office) start(t *testing.T) {
 	t.Helper()
 	var err error
-	o.node, err = startProgram("", o.dir, []string{"serve"}, []string{
+	o.node, err = startProgram("", o.dir, []string{"serve"}, append([]string{
 		"RINGBACK_ADMIN_USERNAME=" + adminName, "RINGBACK_ADMIN_PASSWORD=" + adminPassword,
-		"RINGBACK_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "RINGBACK_NODE=desk", "RINGBACK_GRACE=1s",
-	})
+		"RINGBACK_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "RINGBACK_NODE=" + o.name, "RINGBACK_GRACE=1s",
+	}, o.env...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,26 +200,114 @@ func TestAsterisk(t *testing.T) {
 	})
 }
 
-// TestAsteriskOutlivesUs: a node that is killed in the middle of a talk leaves
-// nothing behind once it is back, and each SIP leg gets its BYE.
+// adopts starts who adopts the call that the killed node leaves, waits until
+// it did, lets B hang up, and looks at what is recorded.
+func (o *office) adopts(t *testing.T, start func()) {
+	t.Helper()
+	o.post(t)
+	o.talk(t)
+	if _, err := o.node.stop(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	channels := o.pbx.Channels()
+	if len(channels) != 2 {
+		t.Fatalf("asterisk has channels %q after the kill: nothing is tested", channels)
+	}
+	start()
+	if err := await(patience, func() error {
+		if !strings.Contains(o.node.out.String(), "a call goes on that another node left") {
+			return errors.New("the call was not adopted")
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v\n%s", err, o.node.out.String())
+	}
+	<-time.After(time.Second) // it talks on, and nobody sweeps it away
+	if now := o.pbx.Channels(); len(now) != 2 {
+		t.Fatalf("asterisk has channels %q: the call was hung up\n%s", now, o.node.out.String())
+	}
+	if got, err := o.client.task("at the office"); err != nil || got.Status != "executed" {
+		t.Errorf("while they talk the task is %+v, %v", got, err)
+	}
+	b := slices.IndexFunc(channels, func(id string) bool { return strings.Contains(id, "-b1") })
+	if code, err := o.pbx.Request("DELETE", "channels/"+channels[b]); err != nil || code >= 300 {
+		t.Fatalf("hang up B: %d, %v", code, err)
+	}
+	got := o.finished(t)
+	if got.Attempts != 1 || got.FinishComment != "" {
+		t.Errorf("the task is %+v", got)
+	}
+	o.empty(t)
+	o.a.Wait()
+	o.b.Wait()
+	var call struct {
+		Result      string  `json:"result"`
+		Disposition string  `json:"hangup_disposition"`
+		Bridged     float64 `json:"bridged_duration"`
+		CDR         []struct {
+			Leg    string `json:"leg"`
+			Number string `json:"number"`
+			Result string `json:"result"`
+			Trunk  string `json:"trunk"`
+		} `json:"cdr"`
+	}
+	if err := o.client.must(http.StatusOK, "GET", o.client.path("/call_history/"+got.CDR), nil, &call); err != nil {
+		t.Fatal(err)
+	}
+	want := "[{a +390612340001 answered pbx} {b +390612340002 answered pbx}]"
+	if call.Result != "bridged" || call.Disposition != "callee_bye" || call.Bridged < 1 || fmt.Sprint(call.CDR) != want {
+		t.Errorf("the call history says %+v, want %s", call, want)
+	}
+	err := await(patience, func() error {
+		if types := o.events.of(got.ID); !slices.Equal(types, []string{"before", "success", "after"}) {
+			return fmt.Errorf("events %q", types)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAsteriskOutlivesUs: a node that is killed in the middle of a talk goes on
+// with it when it is back.
 func TestAsteriskOutlivesUs(t *testing.T) {
 	asterisktest.Each(t, func(t *testing.T, root string) {
 		o := newOffice(t, root, "answer.xml", "answer.xml")
-		o.post(t)
-		o.talk(t)
-		if _, err := o.node.stop(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		if channels := o.pbx.Channels(); len(channels) != 2 {
-			t.Fatalf("asterisk has channels %q after the kill: nothing is tested", channels)
-		}
-		o.start(t)
-		o.empty(t)
-		o.a.Wait()
-		o.b.Wait()
-		if got := o.finished(t); got.Attempts != 1 {
-			t.Errorf("the task took %d attempts", got.Attempts)
-		}
+		o.adopts(t, func() { o.start(t) })
+	})
+}
+
+// TestAsteriskOutlivesANode: another node goes on with a talk whose node was
+// killed, and that one leaves it alone when it is back.
+func TestAsteriskOutlivesANode(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		o := newOfficeOn(t, officeOptions{
+			root: root, a: "answer.xml", b: "answer.xml",
+			env: []string{"RINGBACK_DATABASE_URL=" + storetest.PostgresURL(t), "RINGBACK_LEASE=2s", "RINGBACK_SECRET_KEY=" + testKey},
+		})
+		o.adopts(t, func() {
+			o.name = "desk2"
+			o.start(t)
+			adopter := o.node
+			if err := await(patience, func() error {
+				if !strings.Contains(adopter.out.String(), "a call goes on that another node left") {
+					return errors.New("the call was not adopted")
+				}
+				return nil
+			}); err != nil {
+				t.Fatalf("%v\n%s", err, adopter.out.String())
+			}
+			o.name = "desk"
+			o.start(t)
+			killed := o.node
+			t.Cleanup(func() {
+				if code, err := killed.stop(syscall.SIGINT); code != 0 || err != nil {
+					t.Errorf("stop: exit code %d, %v", code, err)
+				}
+			})
+			o.node, o.client.base = adopter, adopter.url
+		})
 	})
 }
 

@@ -125,7 +125,7 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 		return openSIP(cfg.Trunks, log)
 	case "ari":
 		return ari.New(ari.Options{
-			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, Node: cfg.Node,
+			URL: t.URL, Username: t.Username, Password: string(t.Password), App: t.App, KeepLeft: true, Node: cfg.Node,
 			Endpoints: endpoints(cfg.Trunks, networkOf(t)), Sounds: soundsOf(cfg.Trunks, networkOf(t)), Log: log,
 		})
 	case "esl":

@@ -68,11 +68,11 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 		Results: db, Lease: lease, Now: clock.Now, Log: log,
 	})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: db, Recorder: recorder, Dialer: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
+		Tasks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
 		Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
 	})
 	node := scheduler.NewNode(scheduler.NodeOptions{
-		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Lose: dispatcher.Lose, Log: log,
+		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Left: func(left []scheduler.Task) { dispatcher.Recover(left) }, Log: log,
 	})
 	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
 	notifier := webhooks.New(webhooks.Options{Outbox: db, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
@@ -103,7 +103,11 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	finishers.Go(func() { notifier.Run(finishing) })
 	finishers.Go(func() { keeper.Run(finishing, networks.engine.Recover) })
 	finishers.Go(func() { hangUpWhenFenced(finishing, lease, dispatcher) })
-	dispatcher.Lose(left)
+	asked := dispatcher.Recover(left)
+	finishers.Go(func() {
+		<-asked
+		networks.engine.Sweep(finishing)
+	})
 	starters.Go(func() { dispatcher.Run(ctx) })
 	starters.Go(func() { listen(ctx, db, dispatcher.Wake, log) })
 	jobs := newCron()

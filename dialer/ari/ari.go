@@ -39,9 +39,10 @@ type Driver struct {
 	wg        sync.WaitGroup // legs and what they sent
 	linked    chan struct{}  // closed: the WebSocket is given up
 
-	mu     sync.Mutex
-	legs   map[dialer.LegID]*leg
-	closed bool
+	mu        sync.Mutex
+	legs      map[dialer.LegID]*leg
+	keepsLeft bool // what a former life left is not hung up yet
+	closed    bool
 }
 
 // New returns a driver that connects by itself, now and whenever the
@@ -54,7 +55,7 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		app: s.app, endpoints: s.endpoints, sounds: o.Sounds, log: s.log, rest: newREST(s.base, o.Username, o.Password),
-		linked: make(chan struct{}), legs: map[dialer.LegID]*leg{},
+		linked: make(chan struct{}), legs: map[dialer.LegID]*leg{}, keepsLeft: o.KeepLeft,
 	}
 	d.life, d.kill = context.WithCancel(context.Background())
 	d.link.set(errors.New("not connected to asterisk yet"))
@@ -84,6 +85,7 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	}
 	l := newLeg(d, o.ID, originated{
 		Endpoint: dial, App: d.app, CallerID: callerID(o.Caller), Timeout: unansweredFor, Originator: o.Partner,
+		Variables: map[string]string{trunkVariable: o.Trunk},
 	}, events)
 	l.sounds = d.sounds[o.Trunk]
 	if err := d.add(l); err != nil {

@@ -21,14 +21,15 @@ const (
 
 // leg is a channel of ours. Its events are told under mu, so one at a time.
 type leg struct {
-	id     dialer.LegID
-	d      *Driver
-	body   originated
-	link   int    // the number of the connection it was originated on
-	sounds string // its trunk's directory of sounds, as Asterisk sees it; "": ours
-	events func(dialer.Event)
-	hang   chan struct{} // closed: it is to be hung up
-	over   chan struct{} // closed: Ended was told
+	id      dialer.LegID
+	d       *Driver
+	body    originated
+	link    int    // the number of the connection it was originated on
+	sounds  string // its trunk's directory of sounds, as Asterisk sees it; "": ours
+	events  func(dialer.Event)
+	adopted bool          // another process made it
+	hang    chan struct{} // closed: it is to be hung up
+	over    chan struct{} // closed: Ended was told
 
 	mu          sync.Mutex
 	rang, early bool
@@ -49,14 +50,26 @@ func newLeg(d *Driver, id dialer.LegID, body originated, events func(dialer.Even
 // run makes the channel and follows it until nothing of it is left.
 func (l *leg) run(ctx context.Context) {
 	if l.place() {
-		select {
-		case <-l.over:
-		case <-l.hang:
-		case <-ctx.Done():
-			l.hangUp(dialer.HangupCancel)
-		}
-		l.clear()
+		l.follow(ctx)
+		return
 	}
+	l.leave()
+}
+
+// follow follows a channel that is there until nothing of it is left.
+func (l *leg) follow(ctx context.Context) {
+	select {
+	case <-l.over:
+	case <-l.hang:
+	case <-ctx.Done():
+		l.hangUp(dialer.HangupCancel)
+	}
+	l.clear()
+	l.leave()
+}
+
+// leave forgets the leg and removes its bridge.
+func (l *leg) leave() {
 	l.mu.Lock()
 	bridge := l.bridge
 	l.mu.Unlock()

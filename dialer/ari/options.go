@@ -27,7 +27,9 @@ type Options struct {
 	// Sounds are the directories by trunk in which Asterisk finds the sounds;
 	// without one it finds them where we do.
 	Sounds map[string]string
-	Log    *slog.Logger // nil: nothing is logged
+	// KeepLeft leaves what a former life left as it is until Sweep.
+	KeepLeft bool
+	Log      *slog.Logger // nil: nothing is logged
 }
 
 // settings are options that were understood.

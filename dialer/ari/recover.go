@@ -19,14 +19,15 @@ func (d *Driver) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the channels: %w", err)
 	}
-	there := map[dialer.LegID]channel{}
-	for _, c := range list {
-		there[c.ID] = c
-	}
+	there := byID(list)
 	for _, l := range legs {
 		switch c, ok := there[l.id]; {
 		case !ok:
 			l.lose("the channel is gone")
+		case l.adopted: // of an application that may not be ours
+			if err := d.rest.subscribe(ctx, d.app, l.id); err != nil && !errors.Is(err, errGone) {
+				return fmt.Errorf("hear of an adopted channel: %w", err)
+			}
 		case c.inStasis():
 			l.answer()
 			if err := d.checkSound(ctx, l); err != nil {
@@ -34,10 +35,31 @@ func (d *Driver) reconcile(ctx context.Context) error {
 			}
 		}
 	}
-	if err := d.clearChannels(ctx, there); err != nil {
+	if d.keeps() {
+		return nil
+	}
+	return d.clearLeft(ctx, there)
+}
+
+func byID(list []channel) map[dialer.LegID]channel {
+	there := make(map[dialer.LegID]channel, len(list))
+	for _, c := range list {
+		there[c.ID] = c
+	}
+	return there
+}
+
+// clearLeft hangs up and removes what is ours, belongs to no leg, and was not
+// adopted by another node.
+func (d *Driver) clearLeft(ctx context.Context, there map[dialer.LegID]channel) error {
+	theirs, err := d.elsewhere(ctx)
+	if err != nil {
 		return err
 	}
-	return d.clearBridges(ctx)
+	if err := d.clearChannels(ctx, there, theirs); err != nil {
+		return err
+	}
+	return d.clearBridges(ctx, theirs)
 }
 
 // checkSound finds out whether a sound has ended meanwhile.
@@ -57,13 +79,13 @@ func (d *Driver) checkSound(ctx context.Context, l *leg) error {
 }
 
 // clearChannels hangs up what is ours and belongs to no leg.
-func (d *Driver) clearChannels(ctx context.Context, there map[dialer.LegID]channel) error {
+func (d *Driver) clearChannels(ctx context.Context, there map[dialer.LegID]channel, theirs map[dialer.LegID]bool) error {
 	ours, err := d.rest.subscribed(ctx, d.app)
 	if err != nil {
 		return fmt.Errorf("list the channels of the application: %w", err)
 	}
 	for _, id := range ours {
-		if _, ok := there[id]; !ok || !legForm.MatchString(string(id)) || d.leg(id) != nil {
+		if _, ok := there[id]; !ok || !legForm.MatchString(string(id)) || d.leg(id) != nil || theirs[id] {
 			continue
 		}
 		d.log.Warn("a channel is left of a call that is over; it is hung up", "leg", string(id))
@@ -75,14 +97,14 @@ func (d *Driver) clearChannels(ctx context.Context, there map[dialer.LegID]chann
 }
 
 // clearBridges removes the bridges of our application whose leg A is no more.
-func (d *Driver) clearBridges(ctx context.Context) error {
+func (d *Driver) clearBridges(ctx context.Context, theirs map[dialer.LegID]bool) error {
 	list, err := d.rest.bridges(ctx)
 	if err != nil {
 		return fmt.Errorf("list the bridges: %w", err)
 	}
 	for _, b := range list {
 		a, ours := strings.CutSuffix(b.ID, bridgeMark)
-		if !ours || b.Name != d.app || d.leg(dialer.LegID(a)) != nil {
+		if !ours || b.Name != d.app || d.leg(dialer.LegID(a)) != nil || theirs[dialer.LegID(a)] {
 			continue
 		}
 		if err := d.rest.remove(ctx, b.ID); err != nil {

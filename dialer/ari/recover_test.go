@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"ringback/dialer"
 	"ringback/dialer/ari"
@@ -333,5 +334,78 @@ func TestWrongPassword(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// adopted adopts a leg.
+func adopted(t *testing.T, d dialer.Adopter, id dialer.LegID) *dialertest.Story {
+	t.Helper()
+	s := &dialertest.Story{ID: id}
+	begun, trunk, err := d.Adopt(context.WithoutCancel(t.Context()), id, s.Tell)
+	if err != nil || trunk != "peer" || time.Since(begun).Abs() > time.Minute {
+		t.Fatalf("leg %s was begun at %s on trunk %q: %v", id, begun, trunk, err)
+	}
+	return s
+}
+
+// TestAnotherNodeAdopts: what a killed process leaves bridged goes on under
+// another one, which hears of its end, also after the connection was lost; and
+// who was killed leaves it alone when it is back.
+func TestAnotherNodeAdopts(t *testing.T) {
+	asterisktest.Each(t, func(t *testing.T, root string) {
+		pbx := asterisktest.Start(t, asterisktest.Options{Root: root})
+		o := options(pbx, far)
+		o.KeepLeft = true
+		d, other := open(t, o), open(t, options(pbx, far))
+		a, b := talk(t, d, 1)
+		c, e := talk(t, d, 2)
+		ringing := leg(t, d, 3, scheduler.LegA, dialertest.Silent, "")
+		ringing.Await(t, dialer.Ringing)
+		if err := d.Crash(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		adoptedA, adoptedB := adopted(t, other, a.ID), adopted(t, other, b.ID)
+		for _, id := range []dialer.LegID{ringing.ID, "00000000000000000000000000000009-a1"} {
+			if _, _, err := other.Adopt(t.Context(), id, func(dialer.Event) {}); !errors.Is(err, dialer.ErrNoLeg) {
+				t.Errorf("leg %s was adopted: %v", id, err)
+			}
+		}
+		again := open(t, o) // with what was not adopted there
+		adoptedC, adoptedE := adopted(t, again, c.ID), adopted(t, again, e.ID)
+		if err := again.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			left := ofCalls(pbx.Channels())
+			slices.Sort(left)
+			if want := []string{string(a.ID), string(b.ID), string(c.ID), string(e.ID)}; !slices.Equal(left, want) || len(pbx.Bridges()) != 2 {
+				return fmt.Errorf("asterisk has channels %q and bridges %q, want %q and their bridges", left, pbx.Bridges(), want)
+			}
+			return nil
+		})
+		for _, s := range []*dialertest.Story{adoptedA, adoptedB, adoptedC, adoptedE} {
+			if s.Has(dialer.Ended) {
+				t.Fatalf("leg %s has ended", s.ID)
+			}
+		}
+		if code, err := pbx.Request("DELETE", "channels/"+string(a.ID)); err != nil || code >= 300 {
+			t.Fatalf("hang up: %d, %v", code, err)
+		}
+		if end := adoptedA.End(t); end.Disposition != scheduler.Answered || end.By != scheduler.ByPeer {
+			t.Errorf("A ended as %+v", end)
+		}
+		if err := other.Hangup(t.Context(), b.ID, dialer.HangupNormal); err != nil {
+			t.Fatal(err)
+		}
+		if end := adoptedB.End(t); end.Disposition != scheduler.Answered || end.By != scheduler.ByUs {
+			t.Errorf("B ended as %+v", end)
+		}
+		for _, s := range []*dialertest.Story{adoptedC, adoptedE} {
+			if err := again.Hangup(t.Context(), s.ID, dialer.HangupNormal); err != nil {
+				t.Fatal(err)
+			}
+			s.End(t)
+		}
+		eventually(t, noneLeft(pbx))
 	})
 }

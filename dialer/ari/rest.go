@@ -150,11 +150,12 @@ func (r *rest) channel(id dialer.LegID, order ...string) *url.URL {
 
 // originated is the body of a new channel.
 type originated struct {
-	Endpoint   string       `json:"endpoint"`
-	App        string       `json:"app"`
-	CallerID   string       `json:"callerId,omitempty"`
-	Timeout    int          `json:"timeout"` // seconds
-	Originator dialer.LegID `json:"originator,omitempty"`
+	Endpoint   string            `json:"endpoint"`
+	App        string            `json:"app"`
+	CallerID   string            `json:"callerId,omitempty"`
+	Timeout    int               `json:"timeout"` // seconds
+	Originator dialer.LegID      `json:"originator,omitempty"`
+	Variables  map[string]string `json:"variables,omitempty"`
 }
 
 func (r *rest) originate(ctx context.Context, id dialer.LegID, o originated) error {
@@ -218,9 +219,21 @@ func (r *rest) hangup(ctx context.Context, id dialer.LegID, reason string) error
 type channel struct {
 	ID       dialer.LegID `json:"id"`
 	State    string       `json:"state"`
+	Created  stamp        `json:"creationtime"`
 	Dialplan struct {
 		App string `json:"app_name"`
 	} `json:"dialplan"`
+}
+
+// stamp is a time as ARI writes it.
+type stamp time.Time
+
+// UnmarshalText reads it; one that cannot be read is none.
+func (s *stamp) UnmarshalText(text []byte) error {
+	if at, err := time.Parse("2006-01-02T15:04:05.999-0700", string(text)); err == nil {
+		*s = stamp(at)
+	}
+	return nil
 }
 
 // inStasis reports whether the channel was answered and is an application's.
@@ -238,13 +251,47 @@ func (r *rest) channelNow(ctx context.Context, id dialer.LegID) (channel, error)
 	return c, err
 }
 
+// application is what ARI says of an application.
+type application struct {
+	Name     string         `json:"name"`
+	Channels []dialer.LegID `json:"channel_ids"`
+}
+
 // subscribed returns the channels of an application, rung ones included.
 func (r *rest) subscribed(ctx context.Context, app string) ([]dialer.LegID, error) {
-	var a struct {
-		Channels []dialer.LegID `json:"channel_ids"`
-	}
+	var a application
 	err := r.do(ctx, http.MethodGet, r.base.JoinPath("applications", url.PathEscape(app)), nil, &a)
 	return a.Channels, err
+}
+
+func (r *rest) applications(ctx context.Context) ([]application, error) {
+	var list []application
+	err := r.do(ctx, http.MethodGet, r.base.JoinPath("applications"), nil, &list)
+	return list, err
+}
+
+// subscribe lets an application hear of a channel, whoever's it is.
+func (r *rest) subscribe(ctx context.Context, app string, id dialer.LegID) error {
+	u := r.base.JoinPath("applications", url.PathEscape(app), "subscription")
+	u.RawQuery = url.Values{"eventSource": {"channel:" + string(id)}}.Encode()
+	var refused refusal
+	err := r.do(ctx, http.MethodPost, u, nil, nil)
+	if errors.As(err, &refused) && refused.status == http.StatusUnprocessableEntity { // there is no such channel
+		return errGone
+	}
+	return err
+}
+
+// variable returns a variable of a channel; "" if it has none of that name.
+func (r *rest) variable(ctx context.Context, id dialer.LegID, name string) (string, error) {
+	u := r.channel(id, "variable")
+	u.RawQuery = url.Values{"variable": {name}}.Encode()
+	var v struct{ Value string }
+	err := r.do(ctx, http.MethodGet, u, nil, &v)
+	if errors.Is(err, errGone) { // the channel, or the variable
+		return "", nil
+	}
+	return v.Value, err
 }
 
 // bridge is what ARI says of a bridge, and what it is told of a new one.
