@@ -74,6 +74,8 @@ func killCommand(id dialer.LegID, cause string) string {
 	return "uuid_kill " + string(id) + " " + cause
 }
 
+func dumpCommand(id dialer.LegID) string { return "uuid_dump " + string(id) + " json" }
+
 func ownerCommand(id dialer.LegID) string { return "uuid_getvar " + string(id) + " " + nodeVariable }
 
 const listCommand = "show channels as json"

@@ -92,15 +92,26 @@ func (d *Driver) converse() (worked bool, err error) {
 	}
 	d.link.set(c, nil)
 	d.log.Info("connected to freeswitch")
-	for {
+	cancel(d.watch(ctx, c))
+	return true, context.Cause(ctx)
+}
+
+// watch returns when the connection is lost. It looks once more for channels
+// that are nobody's: they may come late into the list.
+func (d *Driver) watch(ctx context.Context, c *conn) error {
+	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
-			return true, context.Cause(ctx)
+			return nil
 		case <-time.After(pingEvery):
 		}
 		if err := ping(ctx, c); err != nil {
-			cancel(err)
-			return true, context.Cause(ctx)
+			return err
+		}
+		if first {
+			if err := d.sweep(ctx, c); err != nil {
+				return err
+			}
 		}
 	}
 }

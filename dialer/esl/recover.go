@@ -11,56 +11,56 @@ import (
 
 // channel is what FreeSWITCH says of a channel.
 type channel struct {
-	ID          dialer.LegID `json:"uuid"`
-	State       string       `json:"callstate"`
-	Application string       `json:"application"`
+	State       string `json:"Channel-Call-State"`
+	Application string `json:"variable_current_application"`
 }
 
 // reconcile compares the legs under way with the channels that FreeSWITCH has:
 // a leg whose channel is gone has ended; a channel that bears our mark and is
 // no leg is left from a former life, or from before the connection was lost,
-// and is hung up.
+// and is hung up. Legs are asked for one by one: the list of channels is a
+// table that FreeSWITCH writes later.
 func (d *Driver) reconcile(ctx context.Context, c *conn) error {
-	legs := d.underWay() // no others are taken while this goes on
-	list, err := channels(ctx, c)
+	for _, l := range d.underWay() { // no others are taken while this goes on
+		var ch channel
+		text, err := c.order(ctx, dumpCommand(l.id))
+		switch err = noChannel(err); {
+		case errors.Is(err, errNoChannel):
+			l.lose("the channel is gone")
+		case err != nil:
+			return fmt.Errorf("ask for a channel: %w", err)
+		case json.Unmarshal([]byte(text), &ch) != nil:
+			return errors.New("what is told of a channel cannot be read")
+		default:
+			l.catchUp(ch)
+		}
+	}
+	return d.sweep(ctx, c)
+}
+
+// sweep hangs up the channels of ours that belong to no leg.
+func (d *Driver) sweep(ctx context.Context, c *conn) error {
+	text, err := c.order(ctx, listCommand)
 	if err != nil {
 		return fmt.Errorf("list the channels: %w", err)
 	}
-	there := map[dialer.LegID]channel{}
-	for _, ch := range list {
-		there[ch.ID] = ch
+	var list struct {
+		Rows []struct { // missing if there is none
+			ID dialer.LegID `json:"uuid"`
+		} `json:"rows"`
 	}
-	for _, l := range legs {
-		if ch, ok := there[l.id]; ok {
-			l.catchUp(ch)
-		} else {
-			l.lose("the channel is gone")
-		}
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return errors.New("the list of channels cannot be read")
 	}
-	for _, ch := range list {
-		if !legForm.MatchString(string(ch.ID)) || d.leg(ch.ID) != nil {
+	for _, row := range list.Rows {
+		if !legForm.MatchString(string(row.ID)) || d.leg(row.ID) != nil {
 			continue
 		}
-		if err := d.clearChannel(ctx, c, ch.ID); err != nil {
+		if err := d.clearChannel(ctx, c, row.ID); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// channels lists the channels.
-func channels(ctx context.Context, c *conn) ([]channel, error) {
-	text, err := c.order(ctx, listCommand)
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		Rows []channel `json:"rows"` // missing if there is none
-	}
-	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		return nil, errors.New("the list cannot be read")
-	}
-	return answer.Rows, nil
 }
 
 // clearChannel hangs up a channel if it is one of this node's.
@@ -104,9 +104,11 @@ func (l *leg) catchUp(ch channel) {
 		l.progress()
 	case "ACTIVE", "HELD":
 		l.pickUp()
-		if ch.Application != "" { // it is past the originate
+		if ch.Application == "park" {
 			l.park()
 		}
+	case "HANGUP":
+		l.lose("the channel is gone")
 	}
 }
 

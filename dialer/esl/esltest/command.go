@@ -111,7 +111,7 @@ func (s *Server) do(verb string, args []string) string {
 		return s.list()
 	}
 	ch := s.channels[args[0]]
-	want := map[string]int{"uuid_kill": 2, "uuid_bridge": 2, "uuid_broadcast": 3, "uuid_break": 2, "uuid_getvar": 2, "uuid_send_dtmf": 2}[verb]
+	want := map[string]int{"uuid_kill": 2, "uuid_bridge": 2, "uuid_broadcast": 3, "uuid_break": 2, "uuid_getvar": 2, "uuid_dump": 2, "uuid_send_dtmf": 2}[verb]
 	switch {
 	case len(args) != want:
 		s.fault("%s %q", verb, args)
@@ -135,6 +135,8 @@ func (s *Server) do(verb string, args []string) string {
 			return value
 		}
 		return "_undef_"
+	case "uuid_dump":
+		return ch.dump(args[1])
 	case "uuid_bridge":
 		return s.bridge(ch, args[1])
 	case "uuid_broadcast":
@@ -199,27 +201,54 @@ func (s *Server) bridge(a *channel, other string) string {
 // table of channels (https://developer.signalwire.com/freeswitch/FreeSWITCH-Explained/Modules/mod_commands_1966741/).
 func (s *Server) list() string {
 	type row map[string]string
-	answer := struct {
+	var answer struct {
 		Count int   `json:"row_count"`
 		Rows  []row `json:"rows,omitempty"`
-	}{Count: len(s.channels)}
+	}
 	for _, c := range s.channels {
-		application := ""
-		switch {
-		case c.partner != nil:
-			application = "uuid_bridge"
-		case c.parked:
-			application = "park"
+		if s.lags {
+			break
 		}
+		answer.Count++
 		answer.Rows = append(answer.Rows, row{
 			"uuid": c.uuid, "direction": "outbound", "created_epoch": fmt.Sprint(c.created.Unix()), "name": c.name(), "state": c.state(),
 			"cid_name": c.variables["origination_caller_id_name"], "cid_num": c.variables["origination_caller_id_number"],
-			"ip_addr": "", "dest": c.dial[strings.LastIndex(c.dial, "/")+1:], "application": application, "application_data": "",
+			"ip_addr": "", "dest": c.dial[strings.LastIndex(c.dial, "/")+1:], "application": c.application(), "application_data": "",
 			"dialplan": "XML", "context": "default", "hostname": "fs", "presence_id": "", "presence_data": "", "accountcode": "",
 			"callstate": c.callState(), "callee_name": "Outbound Call", "call_uuid": "",
 		})
 	}
-	text, err := json.Marshal(answer)
+	return asJSON(answer)
+}
+
+// dump is what uuid_dump prints: the headers of the channel, as its events have
+// them, and its variables.
+func (c *channel) dump(format string) string {
+	if format != "json" {
+		c.s.fault("uuid_dump as %s", format)
+	}
+	answer := map[string]string{
+		"Event-Name": "CHANNEL_DATA", "Channel-State": c.state(), "Channel-Call-State": c.callState(), "Channel-Name": c.name(),
+		"Unique-ID": c.uuid, "Answer-State": c.answerState(), "variable_current_application": c.application(),
+	}
+	for name, value := range c.variables {
+		answer["variable_"+name] = value
+	}
+	return asJSON(answer)
+}
+
+func (c *channel) application() string {
+	switch {
+	case c.partner != nil:
+		return "uuid_bridge"
+	case c.parked:
+		return "park"
+	}
+	return ""
+}
+
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return "-ERR " + err.Error()
 	}

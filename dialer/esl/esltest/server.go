@@ -44,6 +44,7 @@ type Server struct {
 	denied   bool
 	frozen   bool
 	apart    bool
+	lags     bool
 	delay    time.Duration
 	turn     int
 	faults   []string
@@ -128,6 +129,10 @@ func (s *Server) Deny(on bool) { s.with(func() { s.denied = on }) }
 
 // Freeze has the server neither read nor say anything.
 func (s *Server) Freeze(on bool) { s.with(func() { s.frozen = on }) }
+
+// Lag has the list of channels, which FreeSWITCH writes to a table of its own,
+// not know of any.
+func (s *Server) Lag(on bool) { s.with(func() { s.lags = on }) }
 
 // KeepApart has it say yes to a bridge and not make it.
 func (s *Server) KeepApart(on bool) { s.with(func() { s.apart = on }) }
