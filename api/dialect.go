@@ -102,6 +102,8 @@ func namesOf(names map[string]string) map[string]string {
 	addNames(names, batchShape)
 	addNames(names, taskShape)
 	addNames(names, paramsShape)
+	addNames(names, bulkShape)
+	addNames(names, filterShape)
 	addNames(names, intervalShape)
 	addNames(names, conditionShape)
 	addNames(names, destinationShape)

@@ -251,6 +251,11 @@ func (p part) ids() []scheduler.TaskID {
 	return ids
 }
 
+// goneAnswer is a task that its queue has no longer.
+type goneAnswer struct {
+	ID scheduler.TaskID `json:"id"`
+}
+
 // frames spells the part. The id of each event is the place after it.
 func (p part) frames(told map[scheduler.TaskID]any) ([]byte, error) {
 	last := map[scheduler.TaskID]int64{}
@@ -263,15 +268,18 @@ func (p part) frames(told map[scheduler.TaskID]any) ([]byte, error) {
 	for i, c := range p.changes {
 		whole := i < len(p.changes)-1 || p.to.task == 0
 		for n, id := range c.Tasks {
-			task, known := told[id]
-			if !known || last[id] != c.Seq {
+			if last[id] != c.Seq {
 				continue
+			}
+			name, data := "task", told[id]
+			if data == nil {
+				name, data = "gone", goneAnswer{id}
 			}
 			at := cursor{seq: c.Seq, task: id}
 			if whole && n == len(c.Tasks)-1 && c.Hold == nil {
 				at.task = 0
 			}
-			if err := event(&b, at, "task", task); err != nil {
+			if err := event(&b, at, name, data); err != nil {
 				return nil, err
 			}
 		}

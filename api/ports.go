@@ -28,6 +28,7 @@ type Store interface {
 	TaskReader
 	TaskWriter
 	Changes
+	Bulks
 	History
 	DeliveryReader
 	DeliveryWriter
@@ -180,6 +181,18 @@ type TaskWriter interface {
 	// CancelTask ends a waiting task, or asks for the hang-up of an executed
 	// one; without hangup that is a Conflict.
 	CancelTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, hangup bool, now time.Time) error
+}
+
+// Bulks does things to many tasks of a client's queue at once.
+type Bulks interface {
+	// PreviewBulk counts the tasks that an action would change, and changes none.
+	PreviewBulk(ctx context.Context, b scheduler.Bulk) (scheduler.Bulk, error)
+	// AddBulk keeps an action, to be done by and by on any node.
+	AddBulk(ctx context.Context, b scheduler.Bulk) (scheduler.Bulk, error)
+	// WorkBulk does the next slice of an action now, and returns it as it is then.
+	WorkBulk(ctx context.Context, id scheduler.BulkID) (scheduler.Bulk, error)
+	// Bulk returns one.
+	Bulk(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.BulkID) (scheduler.Bulk, error)
 }
 
 // Changes reads what changed of queues, for those who listen.

@@ -133,6 +133,7 @@ func (s *Server) routes() {
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
+	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
 	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
 	secrets := secrets{keys: o.Store, now: o.Now}
@@ -155,6 +156,8 @@ func (s *Server) routes() {
 			g.GET(path+"/:task_id", guard.client(tasks.get))
 			g.PUT(path+"/:task_id", guard.client(tasks.change))
 			g.DELETE(path+"/:task_id", guard.client(tasks.cancel))
+			g.POST(path+"/bulk", guard.client(bulks.add))
+			g.GET(path+"/bulk/:bulk_id", guard.client(bulks.get))
 			g.GET(path+"/:task_id/timeline", guard.client(tasks.timeline))
 		}
 		g.POST("/interval", guard.client(intervals.add))

@@ -52,6 +52,7 @@ var taskShape = newShape(
 	member[taskRequest]{name: "blocked_by"},
 	member[taskRequest]{name: "create_date_utc"},
 	member[taskRequest]{name: "update_date_utc"},
+	member[taskRequest]{name: "requeued_from"},
 )
 
 func (r *taskRequest) readExtension(d *decoder) {

@@ -42,6 +42,7 @@ type taskAnswer struct {
 	BlockedBy      []*holdAnswer         `json:"blocked_by"`
 	CreateDate     string                `json:"create_date_utc"`
 	UpdateDate     string                `json:"update_date_utc"`
+	RequeuedFrom   scheduler.TaskID      `json:"requeued_from"` // 0: from none
 }
 
 // paramsAnswer is the callback parameters of a task as they are told.
@@ -88,6 +89,7 @@ func tellTask(t scheduler.Task, q scheduler.Queue, r scheduler.Runtime, now time
 		AttemptSrcANI: list(t.Params.AttemptSrcANI), AttemptDstANI: list(t.Params.AttemptDstANI),
 		Status: t.Shown(q, r, now), Result: t.Result, Comment: t.Comment, CDR: t.CallID, Attempts: t.Attempts,
 		NextTry: date(t.ReadyAt), BlockedBy: []*holdAnswer{}, CreateDate: date(t.CreatedAt), UpdateDate: date(t.UpdatedAt),
+		RequeuedFrom: t.RequeuedFrom,
 	}
 	for _, h := range t.Gates(q, r, now) {
 		a.BlockedBy = append(a.BlockedBy, tellHold(h))

@@ -38,7 +38,7 @@ func TestEveryRouteNeedsToken(t *testing.T) {
 			if slices.Contains(open, route.Method+" "+route.Path) || route.Method == echo.RouteNotFound {
 				continue
 			}
-			path := strings.NewReplacer(":client_id", string(r.a.client.ID), ":scheduler_id", "1", ":task_id", "1",
+			path := strings.NewReplacer(":client_id", string(r.a.client.ID), ":scheduler_id", "1", ":task_id", "1", ":bulk_id", "1",
 				":extension_id", "1", ":interval_id", "1", ":delivery_id", "1", ":destination_id", "1", ":call_uuid", strings.Repeat("0", 32), ":id", string(r.a.client.ID)).Replace(route.Path)
 			for _, token := range []string{"", "nobody's", issued.RefreshToken} {
 				if a := r.do(route.Method, path, token, "{}"); a.code != 401 || a.header.Get("WWW-Authenticate") == "" {
@@ -98,7 +98,7 @@ func TestTenancy(t *testing.T) {
 type world struct {
 	r                      *rig
 	queue, task, ext, call string
-	interval               string
+	interval, bulk         string
 	delivery, destination  string
 }
 
@@ -110,6 +110,7 @@ func newWorld(r *rig) world {
 	task := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, `"start_time_utc":3600`)).want(201).objects()[0]
 	w.task = jsonNumber(task["id"].(float64))
 	w.ext = r.do("POST", r.a.path("/extension/"), r.a.token, `{"name":"e"}`).want(201).id()
+	w.bulk = r.do("POST", queue+"/tasks/bulk", r.a.token, `{"filter":{"name":"nobody's"},"action":"run_now"}`).want(200).id()
 	w.interval = r.do("POST", r.a.path("/interval/"), r.a.token, alwaysOpen).want(201).id()
 	r.deadEvent(queue, fmt.Sprintf("https://receiver.example.com:%d/hook", 1000+r.worlds))
 	r.worlds++
@@ -119,12 +120,14 @@ func newWorld(r *rig) world {
 }
 
 func (w world) path(pattern string) string {
-	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task,
+	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task, ":bulk_id", w.bulk,
 		":extension_id", w.ext, ":interval_id", w.interval, ":call_uuid", w.call, ":delivery_id", w.delivery, ":destination_id", w.destination).Replace(pattern)
 }
 
 func (w world) body(route *echo.Route) string {
 	switch {
+	case route.Method == http.MethodPost && strings.HasSuffix(route.Path, "/bulk"):
+		return `{"filter":{},"action":"cancel"}`
 	case route.Method == http.MethodPost && strings.Contains(route.Path, ":scheduler_id/task"):
 		return oneTask(w.r.a, `"start_time_utc":3600`)
 	case strings.HasSuffix(route.Path, "/webhooks/resend"):

@@ -33,6 +33,7 @@ type TaskFilter struct {
 	CreatedFrom, CreatedTo time.Time
 	StartFrom, StartTo     time.Time
 	UpdatedSince           time.Time
+	IDs                    []TaskID
 }
 
 // CallFilter selects calls of a client's history; zero fields select all.

@@ -99,6 +99,8 @@ type Task struct {
 	QueueID     QueueID
 	ExtensionID ExtensionID
 	ExternalID  string
+	// RequeuedFrom is the finished task that this one asks for again; 0: none.
+	RequeuedFrom TaskID
 
 	// What was asked.
 	Name           string

@@ -21,22 +21,22 @@ const lastTaskID = `SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name 
 var insertTasks = statement{
 	postgres: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, updated_at)
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from, updated_at)
 	SELECT id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id::uuid, queue_id, created_at
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id::uuid, queue_id, requeued_from, created_at
 	FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
 		$9::smallint[], $10::integer[], $11::smallint[], $12::integer[], $13::text[], $14::text[], $15::text[], $16::text[],
 		$17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::jsonb[], $21::text[], $22::timestamptz[],
-		$23::timestamptz[], $24::text[], $25::bigint[])
+		$23::timestamptz[], $24::text[], $25::bigint[], $26::bigint[])
 		AS u(id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id)`,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from)`,
 	sqlite: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, updated_at)
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from, updated_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-		$23, $24, $25, $23)`,
+		$23, $24, $25, $26, $23)`,
 }
 
 // A live task, or one finished in the last 30 days, keeps its external id.
@@ -184,6 +184,7 @@ func taskBatch(tasks []scheduler.Task) (batch, error) {
 		timeCol(tasks, func(t *T) time.Time { return t.CreatedAt }),
 		col(tasks, func(t *T) string { return string(t.ClientID) }),
 		col(tasks, func(t *T) int64 { return int64(t.QueueID) }),
+		col(tasks, func(t *T) int64 { return int64(t.RequeuedFrom) }),
 	}}, nil
 }
 

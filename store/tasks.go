@@ -31,12 +31,7 @@ func (s *Store) Tasks(ctx context.Context, client scheduler.ClientID, queue sche
 	if err != nil {
 		return scheduler.List[scheduler.Task]{}, err
 	}
-	db := s.reads.WithContext(ctx)
-	rows := db.Model(&scheduler.Task{}).Where("client_id = ? AND queue_id = ?", client, queue)
-	if len(f.Statuses) > 0 {
-		rows = rows.Where(showing(db, f.Statuses, q, runtime, s.now().UTC()))
-	}
-	return list[scheduler.Task](filtered(rows, f), p)
+	return list[scheduler.Task](selectedTasks(s.reads.WithContext(ctx), q, runtime, f, s.now().UTC()), p)
 }
 
 // showing selects the tasks of a queue that show one of the statuses at now.
@@ -79,6 +74,9 @@ func filtered(q *gorm.DB, f scheduler.TaskFilter) *gorm.DB {
 	}
 	if f.ExternalID != "" {
 		q = q.Where("external_id = ?", f.ExternalID)
+	}
+	if len(f.IDs) > 0 {
+		q = q.Where("id IN ?", f.IDs)
 	}
 	for _, bound := range []struct {
 		where string

@@ -122,6 +122,20 @@ func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, log *slo
 	}
 }
 
+// workBulks goes on with what is done to many tasks, slice by slice, until
+// nothing of it is left.
+func workBulks(ctx context.Context, db *store.Store, log *slog.Logger) {
+	for ctx.Err() == nil {
+		worked, err := db.WorkBulks(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Error("a bulk action failed; the next tick tries again", "err", err)
+		}
+		if err != nil || !worked {
+			return
+		}
+	}
+}
+
 // drain waits for the calls under way until the grace is over or a second
 // signal comes, then ends them.
 func drain(grace time.Duration, dispatcher *scheduler.Dispatcher, signals <-chan os.Signal, log *slog.Logger) {

@@ -171,6 +171,7 @@ CREATE TABLE tasks (
     queue_id         integer      NOT NULL,
     extension_id     integer      NOT NULL,
     external_id      text        NOT NULL DEFAULT '',
+    requeued_from    integer      NOT NULL DEFAULT 0,
     name             text        NOT NULL DEFAULT '',
     a_number         text        NOT NULL CHECK (a_number <> ''),
     a_number_e164    text        NOT NULL DEFAULT '',
@@ -231,6 +232,33 @@ CREATE TABLE task_steps (
     last_at  TIMESTAMP NOT NULL,
     PRIMARY KEY (queue_id, task_id, attempt, step)
 );
+
+-- Actions on many tasks, a slice a transaction. Whoever holds the row works on it.
+CREATE TABLE bulk_jobs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id  text        NOT NULL,
+    queue_id   integer      NOT NULL,
+    action     text        NOT NULL CHECK (action IN ('cancel', 'run_now', 'requeue', 'move')),
+    filter     text       NOT NULL,
+    hang_up    boolean     NOT NULL DEFAULT false,
+    target     integer      NOT NULL DEFAULT 0,
+    state      text        NOT NULL CHECK (state IN ('running', 'done', 'failed')),
+    error      text        NOT NULL DEFAULT '',
+    matched    integer     NOT NULL,
+    eligible   integer     NOT NULL,
+    changed    integer     NOT NULL DEFAULT 0,
+    after      integer      NOT NULL DEFAULT 0,
+    upto       integer      NOT NULL,
+    failures   integer     NOT NULL DEFAULT 0,
+    created_at TIMESTAMP NOT NULL,
+    worked_at  TIMESTAMP NOT NULL,
+    ended_at   TIMESTAMP,
+    CHECK ((action = 'move') = (target <> 0)),
+    CHECK ((state = 'running') = (ended_at IS NULL)),
+    FOREIGN KEY (client_id, queue_id) REFERENCES queues (client_id, id)
+);
+CREATE INDEX bulk_jobs_running ON bulk_jobs (worked_at, id) WHERE state = 'running';
+CREATE INDEX bulk_jobs_ended ON bulk_jobs (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE external_ids (
     queue_id    integer      NOT NULL REFERENCES queues (id),
@@ -366,6 +394,7 @@ DROP TABLE dialogs;
 DROP TABLE destinations;
 DROP TABLE attempts;
 DROP TABLE external_ids;
+DROP TABLE bulk_jobs;
 DROP TABLE task_steps;
 DROP TABLE tasks;
 DROP TABLE queue_changes;
