@@ -38,6 +38,7 @@ type Trunk struct {
 	Probe         time.Duration
 	Silence       time.Duration // that ends a leg
 	Register      bool
+	Direct        bool   // media: direct
 	TLSCert       string // PEM file
 	TLSKey        string // PEM file
 	TLSCA         string // PEM file
@@ -121,6 +122,8 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return onOff(&t.Register, s) }},
 	"rtp_timeout": {drivers: sipAlone, doc: "an answered leg that sends no sound for so long, and does not hold, is taken for dead; `0s`: none is; absent: `5m`",
 		set: func(t *Trunk, s string) error { return duration(&t.Silence, s, 0, 24*time.Hour) }},
+	"media": {drivers: sipAlone, doc: "`relay`: sound goes through ringback; `direct`: from A to B past it, where the trunks of both say so; absent: `relay`",
+		set: func(t *Trunk, s string) error { return media(&t.Direct, s) }},
 	"tls_cert": {drivers: sipAlone, doc: "PEM file of our certificate, with `;transport=tls` in the endpoint; absent: we show none and take no TLS connections",
 		set: func(t *Trunk, s string) error { t.TLSCert = s; return nil }},
 	"tls_key": {drivers: sipAlone, doc: "PEM file of its key",
@@ -137,11 +140,6 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return ports(&t.RTPPorts, s) }},
 	"codecs": {drivers: sipAlone, doc: "in order of preference; absent: `[PCMA, PCMU]`",
 		set: func(t *Trunk, s string) error { return codecs(&t.Codecs, s) }},
-}
-
-// trunkNotYet are keys of trunks that are documented for later releases.
-var trunkNotYet = []string{
-	"media",
 }
 
 // readTrunks reads the list of trunks.
@@ -189,9 +187,6 @@ func readTrunk(path, in string, node *yaml.Node, faults *Faults) Trunk {
 		text, scalar := flatten(value)
 		var err error
 		switch {
-		case slices.Contains(trunkNotYet, key):
-			faults.add(from, "is not supported yet by this release")
-			return
 		case !ok:
 			faults.add(from, "is not a setting of a trunk")
 			return
@@ -372,6 +367,13 @@ func ports(to *string, s string) error {
 	}
 	*to = s
 	return nil
+}
+
+func media(direct *bool, s string) error {
+	var choice string
+	err := oneOf(&choice, s, "relay", "direct")
+	*direct = choice == "direct"
+	return err
 }
 
 func codecs(to *[]string, s string) error {

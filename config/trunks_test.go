@@ -22,6 +22,7 @@ trunks:
     codecs: [PCMU]
     uri_hosts: [PBX.example.com, "2001:DB8:0::1"]
     register: true
+    media: direct
     username: acme
     password: hush
     max_channels: 200
@@ -55,11 +56,11 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true    acme (secret)    } ` +
-		`{desk sim [] true [] 0 0       [] 0s 0s false         } ` +
-		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds } ` +
-		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false    ringback (secret) http://127.0.0.1:8088/ari ringback  } ` +
-		`{fs esl [] false [] 0 0  sofia/gateway/carrier/{number}     [] 0s 0s false     (secret)   /srv/sounds 127.0.0.1:8021}]`
+	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true true    acme (secret)    } ` +
+		`{desk sim [] true [] 0 0       [] 0s 0s false false         } ` +
+		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds } ` +
+		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback  } ` +
+		`{fs esl [] false [] 0 0  sofia/gateway/carrier/{number}     [] 0s 0s false false     (secret)   /srv/sounds 127.0.0.1:8021}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}
@@ -80,7 +81,7 @@ func TestBadFiles(t *testing.T) {
 		"trunks that are no list":           {"trunks: 3", "ringback.yaml:1 trunks: must be a list"},
 		"a trunk that is no mapping":        {"trunks: [3]", "must be a mapping"},
 		"an unknown key of a trunk":         {sip + "colour: red}", "trunks[0].colour: is not a setting of a trunk"},
-		"a key not yet obeyed":              {sip + "media: direct}", "trunks[0].media: is not supported yet"},
+		"media that go nowhere":             {sip + "media: none}", "trunks[0].media: must be one of relay, direct"},
 		"a driver that is none":             {"trunks: [{name: a, driver: skinny}]", "trunks[0].driver: must be one of sip, ari, esl, sim"},
 		"an esl trunk without an address":   {esl + "password: x}", "trunks[0].address: is required for driver esl"},
 		"an esl trunk without a password":   {esl + "address: 'h:8021'}", "trunks[0].password: is required for driver esl"},

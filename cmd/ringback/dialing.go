@@ -144,7 +144,7 @@ func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 		if t.Driver == "sip" {
 			o.Trunks = append(o.Trunks, sip.Trunk{
 				Name: t.Name, Endpoint: t.Endpoint, Listen: t.Listen, Advertise: t.Advertise, RTPPorts: t.RTPPorts, Codecs: t.Codecs,
-				OutboundProxy: t.OutboundProxy, Username: t.Username, Password: string(t.Password), Probe: t.Probe, Silence: t.Silence, Register: t.Register,
+				OutboundProxy: t.OutboundProxy, Username: t.Username, Password: string(t.Password), Probe: t.Probe, Silence: t.Silence, Register: t.Register, Direct: t.Direct,
 				TLSCert: t.TLSCert, TLSKey: t.TLSKey, TLSCA: t.TLSCA,
 			})
 		}

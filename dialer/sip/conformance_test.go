@@ -22,26 +22,31 @@ var ending = map[dialertest.Behaviour]string{
 
 func TestTheDriverKeepsItsPromises(t *testing.T) {
 	sipptest.Path(t)
-	dialertest.Run(t, dialertest.Peer{
-		Start: func(t *testing.T) dialer.Driver {
-			o := sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many}
-			if strings.Contains(t.Name(), "two_answer_at_once") {
-				// The CANCEL may arrive while SIPp is about to answer, which no scenario can expect.
-				o.Args = []string{"-default_behaviors", "all,-abortunexp"}
-			}
-			peer := sipptest.Start(t, o)
-			t.Cleanup(peer.Finish)
-			return openTrunks(t, sip.Trunk{Name: "peer", Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr)})
-		},
-		Number: func(role scheduler.Role, b dialertest.Behaviour, n int) scheduler.Number {
-			side := map[scheduler.Role]int{scheduler.LegA: 1, scheduler.LegB: 2}[role]
-			s := fmt.Sprintf("+3906%d%d%s", side, n, ending[b])
-			return scheduler.Number{Given: s, E164: s}
-		},
-		Ring: time.Second, Talk: 800 * time.Millisecond,
-		Bubble: func(t *testing.T, f func(*testing.T)) {
+	for media, direct := range map[string]bool{"relayed": false, "direct": true} {
+		t.Run(media, func(t *testing.T) {
 			t.Parallel()
-			f(t)
-		},
-	})
+			dialertest.Run(t, dialertest.Peer{
+				Start: func(t *testing.T) dialer.Driver {
+					o := sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many}
+					if strings.Contains(t.Name(), "two_answer_at_once") {
+						// The CANCEL may arrive while SIPp is about to answer, which no scenario can expect.
+						o.Args = []string{"-default_behaviors", "all,-abortunexp"}
+					}
+					peer := sipptest.Start(t, o)
+					t.Cleanup(peer.Finish)
+					return openTrunks(t, sip.Trunk{Name: "peer", Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr), Direct: direct})
+				},
+				Number: func(role scheduler.Role, b dialertest.Behaviour, n int) scheduler.Number {
+					side := map[scheduler.Role]int{scheduler.LegA: 1, scheduler.LegB: 2}[role]
+					s := fmt.Sprintf("+3906%d%d%s", side, n, ending[b])
+					return scheduler.Number{Given: s, E164: s}
+				},
+				Ring: time.Second, Talk: 800 * time.Millisecond,
+				Bubble: func(t *testing.T, f func(*testing.T)) {
+					t.Parallel()
+					f(t)
+				},
+			})
+		})
+	}
 }

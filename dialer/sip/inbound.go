@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"context"
 	"time"
 
 	msg "github.com/emiago/sipgo/sip"
@@ -80,16 +81,17 @@ func respond(req *msg.Request, tx msg.ServerTransaction, status int, phrase stri
 // reinvite answers the peer's INVITE within the call: our description as it
 // stands, and the peer's taken into account (RFC 3261, section 14.2).
 func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
-	if !l.talking() {
+	if !l.talking() || !l.tryAcquire() { // nothing to say yet, or glare with an offer of ours
 		respond(req, tx, msg.StatusRequestPending, "Request Pending")
 		return
 	}
 	newer := l.supersede()
 	timing, ok := l.keep(req, tx)
-	if !ok {
-		return
+	var res *msg.Response
+	if ok {
+		res, ok = l.describe(req, tx)
 	}
-	res, ok := l.describe(req, tx)
+	l.release()
 	if !ok {
 		return
 	}
@@ -107,9 +109,7 @@ func (l *leg) reinvite(req *msg.Request, tx msg.ServerTransaction) {
 				continue
 			}
 			if late && len(ack.Body()) > 0 {
-				if err := l.media.accept(ack.Body()); err != nil {
-					l.trunk.log.Warn("session description in ack not understood", "leg", string(l.id), "err", err)
-				}
+				l.takeLate(ack.Body())
 			}
 			return
 		case <-time.After(wait):
@@ -140,27 +140,37 @@ func (l *leg) supersede() <-chan struct{} {
 // update answers an UPDATE (RFC 3311), which may come without a description.
 func (l *leg) update(req *msg.Request, tx msg.ServerTransaction) {
 	bare := len(req.Body()) == 0
-	if !l.talking() {
-		if bare {
-			respond(req, tx, msg.StatusOK, "OK")
-		} else {
-			respond(req, tx, msg.StatusRequestPending, "Request Pending")
-		}
+	if !bare && (!l.talking() || !l.tryAcquire()) {
+		respond(req, tx, msg.StatusRequestPending, "Request Pending")
 		return
+	}
+	res, ok := l.updated(req, tx, bare)
+	if !bare {
+		l.release() // before the peer hears of it: it may go on at once
+	}
+	if ok {
+		_ = tx.Respond(res)
+	}
+}
+
+// updated makes the 200 to an UPDATE; ok is false if it was refused instead.
+func (l *leg) updated(req *msg.Request, tx msg.ServerTransaction, bare bool) (res *msg.Response, ok bool) {
+	if !l.talking() {
+		return msg.NewResponseFromRequest(req, msg.StatusOK, "OK", nil), true
 	}
 	timing, ok := l.keep(req, tx)
 	if !ok {
-		return
+		return nil, false
 	}
-	res := msg.NewResponseFromRequest(req, msg.StatusOK, "OK", nil)
 	if bare {
+		res = msg.NewResponseFromRequest(req, msg.StatusOK, "OK", nil)
 		res.AppendHeader(l.trunk.contact())
 		res.AppendHeader(msg.NewHeader("Allow", allow))
 	} else if res, ok = l.describe(req, tx); !ok {
-		return
+		return nil, false
 	}
 	appendAll(res, timing)
-	_ = tx.Respond(res)
+	return res, true
 }
 
 func appendAll(res *msg.Response, headers []msg.Header) {
@@ -172,18 +182,53 @@ func appendAll(res *msg.Response, headers []msg.Header) {
 // describe makes the 200 with our description; ok is false if the peer's was
 // refused instead.
 func (l *leg) describe(req *msg.Request, tx msg.ServerTransaction) (res *msg.Response, ok bool) {
-	body := l.media.offer()
-	if offer := req.Body(); len(offer) > 0 {
-		var err error
-		if body, err = l.media.answer(offer); err != nil {
-			respond(req, tx, msg.StatusNotAcceptableHere, "Not Acceptable Here")
-			return nil, false
-		}
+	body, status := l.answerTo(req.Body())
+	if status != 0 {
+		respond(req, tx, status, map[int]string{
+			msg.StatusNotAcceptableHere: "Not Acceptable Here", msg.StatusRequestPending: "Request Pending",
+		}[status])
+		return nil, false
 	}
 	res = msg.NewSDPResponseFromRequest(req, body)
 	res.AppendHeader(l.trunk.contact())
 	res.AppendHeader(msg.NewHeader("Allow", allow))
 	return res, true
+}
+
+// answerTo returns our answer to an offer of the peer, or, without one, our own
+// offer; status is that of a refusal, or 0.
+func (l *leg) answerTo(offer []byte) (body []byte, status int) {
+	if other := l.across(); other != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 32*msg.T1) // for less than the peer waits
+		defer cancel()
+		return l.passOn(ctx, other, offer)
+	}
+	if len(offer) == 0 {
+		return l.description(), 0
+	}
+	body, err := l.media.answer(offer)
+	if err != nil {
+		return nil, msg.StatusNotAcceptableHere
+	}
+	l.rewire(func(w *wire) { *w = wire{said: offer} })
+	return body, 0
+}
+
+// takeLate takes the answer to an offer of ours that came with an ACK. Where
+// the sound goes past us, what is new in it is for the other side.
+func (l *leg) takeLate(answer []byte) {
+	if err := l.media.accept(answer); err != nil {
+		l.trunk.log.Warn("session description in ack not understood", "leg", string(l.id), "err", err)
+		return
+	}
+	l.rewire(func(w *wire) { w.said = answer })
+	if other := l.across(); other != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 32*msg.T1)
+		defer cancel()
+		if _, err := other.introduce(ctx, l); err != nil {
+			l.trunk.log.Warn("an answer of the peer could not be passed on", "leg", string(l.id), "err", err)
+		}
+	}
 }
 
 // acknowledged passes on the ACK of an answer to the peer's INVITE.

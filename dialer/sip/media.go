@@ -146,6 +146,23 @@ func (m *media) describe() []byte {
 	return l.marshal()
 }
 
+// next labels a new description of ours.
+func (m *media) next() label {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.local.version++
+	return label{m.local.id, m.local.version, m.local.addr}
+}
+
+// resume returns a new offer that lets the peer speak and hear.
+func (m *media) resume() []byte {
+	m.next()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.local.dir = sendRecv
+	return m.describe()
+}
+
 // accept takes a peer's answer to our offer; a later one replaces it, because
 // early media may have come from another branch.
 func (m *media) accept(body []byte) error {

@@ -42,6 +42,7 @@ type Trunk struct {
 	Password      string        // of Username
 	Probe         time.Duration // between two OPTIONS that see whether the peer is there; 0: none
 	Silence       time.Duration // of an answered leg's peer that ends it: it is taken for dead; 0: none does
+	Direct        bool          // sound goes from peer to peer, past us, where both trunks of a call say so
 	Register      bool          // the trunk wants Username to be registered
 	TLSCert       string        // PEM file of our certificate, shown to the peer; "": none, and no TLS is listened for
 	TLSKey        string        // PEM file of its key
@@ -56,6 +57,7 @@ type settings struct {
 	probe     time.Duration
 	silence   time.Duration
 	register  bool
+	direct    bool
 	tls       *tls.Config // nil unless over TLS
 	log       *slog.Logger
 	endpoint  endpoint
@@ -100,7 +102,7 @@ func (o Options) check() ([]settings, error) {
 
 // check reads the options of one trunk.
 func (o Trunk) check(resolver *net.Resolver) (settings, error) {
-	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence, register: o.Register}
+	s := settings{name: o.Name, credentials: credentials{o.Username, o.Password}, probe: o.Probe, silence: o.Silence, register: o.Register, direct: o.Direct}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {

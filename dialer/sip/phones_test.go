@@ -17,17 +17,28 @@ import (
 
 // TestTwoPhonesHearEachOther: two baresip say a tone each and record what they
 // hear, which is the other's tone and nothing else; once on trunks of one
-// G.711, once on trunks of both.
+// G.711, once on trunks of both, once past us, and once on a trunk that would
+// let it go past us and one that would not.
 func TestTwoPhonesHearEachOther(t *testing.T) {
 	t.Parallel()
 	const toneA, toneB = 440.0, 1000.0
-	for claim, codec := range map[string]string{"in A-law": "PCMA", "in both laws": "PCMU"} {
+	for claim, c := range map[string]struct {
+		codec            string // of B's trunk
+		directA, directB bool
+	}{
+		"in A-law":                        {codec: "PCMA"},
+		"in both laws":                    {codec: "PCMU"},
+		"past us":                         {codec: "PCMA", directA: true, directB: true},
+		"in both laws, past us if it can": {codec: "PCMU", directA: true, directB: true},
+		"with one side past us":           {codec: "PCMA", directA: true},
+		"with the other side past us":     {codec: "PCMA", directB: true},
+	} {
 		t.Run(claim, func(t *testing.T) {
 			t.Parallel()
 			phoneA, phoneB := sipptest.StartPhone(t, "393331112233", toneA), sipptest.StartPhone(t, numberB, toneB)
 			d := openTrunks(t,
-				sip.Trunk{Name: "test", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneA.Addr), Codecs: []string{"PCMA"}},
-				sip.Trunk{Name: "other", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneB.Addr), Codecs: []string{codec}})
+				sip.Trunk{Name: "test", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneA.Addr), Codecs: []string{"PCMA"}, Direct: c.directA},
+				sip.Trunk{Name: "other", Endpoint: fmt.Sprintf("sip:{number}@%s", phoneB.Addr), Codecs: []string{c.codec}, Direct: c.directB})
 			a := place(t, d, nil)
 			answeredBy(t, a)
 			b := place(t, d, func(o *dialer.Originate) { toB(a)(o); o.Trunk = "other" })

@@ -230,3 +230,12 @@ func (m *media) play(what source, stop <-chan struct{}) {
 		v.packet.Timestamp += frameSamples
 	}
 }
+
+// heardOut tells that a sound is over. It does not block: media waits for who
+// calls it.
+func (l *leg) heardOut() {
+	select {
+	case l.heard <- struct{}{}:
+	default:
+	}
+}

@@ -10,6 +10,8 @@ import (
 // nextSeq is the CSeq of our next request, with one left out for its answer to
 // a challenge.
 func (l *leg) nextSeq() uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.seq = max(l.seq, l.invite.CSeq().SeqNo) + 2
 	return l.seq
 }

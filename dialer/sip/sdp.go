@@ -86,10 +86,7 @@ type local struct {
 
 // marshal writes the description (RFC 8866), short enough for one datagram.
 func (l local) marshal() []byte {
-	kind := "IP4"
-	if l.addr.Is6() {
-		kind = "IP6"
-	}
+	origin := label{l.id, l.version, l.addr}.origin()
 	formats := make([]string, 0, 3)
 	attributes := make([]sdp.Attribute, 0, 6)
 	for _, c := range l.codecs {
@@ -105,13 +102,10 @@ func (l local) marshal() []byte {
 	}
 	attributes = append(attributes, sdp.NewAttribute("ptime", "20"), sdp.NewPropertyAttribute(string(l.dir)))
 	description := sdp.SessionDescription{
-		Origin: sdp.Origin{
-			Username: "ringback", SessionID: l.id, SessionVersion: l.version,
-			NetworkType: "IN", AddressType: kind, UnicastAddress: l.addr.String(),
-		},
+		Origin:      origin,
 		SessionName: "-",
 		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: kind, Address: &sdp.Address{Address: l.addr.String()},
+			NetworkType: "IN", AddressType: origin.AddressType, Address: &sdp.Address{Address: l.addr.String()},
 		},
 		TimeDescriptions: []sdp.TimeDescription{{}},
 		MediaDescriptions: []*sdp.MediaDescription{{

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -138,32 +139,34 @@ func (l *leg) lengthen(res *msg.Response) (next *msg.Request, ok bool) {
 // refresh asks the peer whether the call goes on, by an UPDATE if it takes
 // one, else by an INVITE, and tells its final response to done; nil: none.
 func (l *leg) refresh(done chan<- *msg.Response) {
-	method := msg.INVITE
-	if l.updates {
-		method = msg.UPDATE
+	if !l.updates {
+		l.d.wg.Go(func() { done <- l.refreshByInvite() })
+		return
 	}
-	req := l.dialog.request(method, l.nextSeq(), l.trunk.via())
+	req := l.dialog.request(msg.UPDATE, l.nextSeq(), l.trunk.via())
 	l.mu.Lock()
 	s := l.session
 	l.mu.Unlock()
 	req.AppendHeader(l.trunk.contact())
 	req.AppendHeader(msg.NewHeader("Supported", "timer"))
 	req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(int(s.interval/time.Second))+";refresher=uac"))
-	if method == msg.INVITE {
-		contentType := msg.ContentTypeHeader(sdpType)
-		req.AppendHeader(&contentType)
-		req.SetBody(l.media.offer())
-	}
 	l.d.wg.Go(func() {
-		req, res := l.trunk.deliver(req)
-		if res != nil && res.IsSuccess() && method == msg.INVITE {
-			l.write(l.dialog.request(msg.ACK, req.CSeq().SeqNo, l.trunk.via()))
-			if body := res.Body(); len(body) > 0 {
-				_ = l.media.accept(body) // the codec stays: we offered no other
-			}
-		}
+		_, res := l.trunk.deliver(req)
 		done <- res
 	})
+}
+
+// refreshByInvite offers the peer what it has; nil: there was no answer.
+func (l *leg) refreshByInvite() *msg.Response {
+	if l.acquire(context.Background()) != nil {
+		return nil
+	}
+	defer l.release()
+	res := l.deliverInvite(l.newReinvite(l.description()))
+	if res != nil && res.IsSuccess() && len(res.Body()) > 0 {
+		_ = l.media.accept(res.Body()) // the codec stays: we offered no other
+	}
+	return res
 }
 
 // refreshed judges the answer to a refresh; dead says why the call is over.
@@ -187,10 +190,19 @@ func (l *leg) due() time.Time {
 	l.mu.Lock()
 	next := l.session.due()
 	l.mu.Unlock()
-	if silent := l.media.silentAt(l.trunk.silence); !silent.IsZero() && (next.IsZero() || silent.Before(next)) {
+	if silent := l.silentAt(); !silent.IsZero() && (next.IsZero() || silent.Before(next)) {
 		next = silent
 	}
 	return next
+}
+
+// silentAt is when the peer will have sent us nothing for too long; zero: never,
+// also if its sound goes past us.
+func (l *leg) silentAt() time.Time {
+	if l.wired().given != nil {
+		return time.Time{}
+	}
+	return l.media.silentAt(l.trunk.silence)
 }
 
 // overdue does what is due: it begins a refresh, or says why the call is over.
@@ -199,7 +211,7 @@ func (l *leg) overdue(done chan<- *msg.Response) (dead string, refreshing bool) 
 	s := l.session
 	l.mu.Unlock()
 	now := time.Now()
-	switch silent, due := l.media.silentAt(l.trunk.silence), s.due(); {
+	switch silent, due := l.silentAt(), s.due(); {
 	case !silent.IsZero() && !now.Before(silent):
 		return deadSound, false
 	case due.IsZero() || now.Before(due):

@@ -122,7 +122,11 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 	}
 	l := newLeg(d, t, o, sound, events)
 	l.partner = partner
-	l.invite = t.newInvite(uri, o, sound.offer())
+	offer := sound.offer()
+	if partner != nil && partner.canJoin(t) {
+		offer = l.borrow(partner)
+	}
+	l.invite = t.newInvite(uri, o, offer)
 	l.tag = l.invite.From().Params.GetOr("tag", "")
 	if err := d.add(l); err != nil {
 		sound.close()
@@ -188,7 +192,7 @@ func (d *Driver) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error 
 	if err != nil {
 		return err
 	}
-	l.media.announce(s.PCM, l.heardOut)
+	l.withUs(func() { l.media.announce(s.PCM, l.heardOut) }, l.heardOut)
 	return nil
 }
 
@@ -199,12 +203,13 @@ func (d *Driver) Press(_ context.Context, id dialer.LegID, digits string) error 
 	if err != nil {
 		return err
 	}
-	l.media.press(digits, l.heardOut)
+	l.withUs(func() { l.media.press(digits, l.heardOut) }, l.heardOut)
 	return nil
 }
 
-// Bridge relays sound between two answered legs.
-func (d *Driver) Bridge(_ context.Context, a, b dialer.LegID) error {
+// Bridge lets the peers of two answered legs send their sound to each other, if
+// both trunks want it so and they can; else it relays it.
+func (d *Driver) Bridge(ctx context.Context, a, b dialer.LegID) error {
 	x, errX := d.answered(a)
 	y, errY := d.answered(b)
 	if err := errors.Join(errX, errY); err != nil {
@@ -212,6 +217,12 @@ func (d *Driver) Bridge(_ context.Context, a, b dialer.LegID) error {
 	}
 	x.media.ring(false)
 	y.media.ring(false)
+	if x.canJoin(y.trunk) {
+		return join(ctx, x, y)
+	}
+	if err := errors.Join(x.comeBack(ctx), y.comeBack(ctx)); err != nil {
+		return err
+	}
 	x.media.hearsFrom(y.media)
 	y.media.hearsFrom(x.media)
 	return nil

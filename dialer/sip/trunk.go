@@ -27,6 +27,7 @@ type trunk struct {
 
 	credentials credentials   // username "": the trunk asks for none
 	probeEvery  time.Duration // 0: never
+	direct      bool          // sound may go past us
 	silence     time.Duration // after which a leg that sends no sound is dead; 0: never
 	register    bool
 	condition   condition
@@ -38,7 +39,7 @@ func newTrunk(s settings, at *station, kill <-chan struct{}) *trunk {
 	t := &trunk{
 		name: s.name, log: s.log, kill: kill, station: at, endpoint: s.endpoint, proxy: s.proxy, codecs: s.codecs,
 		ports: ports{host: s.listen.Addr().String(), low: s.low, high: s.high, next: s.low},
-		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, finder: s.finder, silence: s.silence, register: s.register,
+		host:  s.advertise.Addr(), port: int(at.addr.Port()), credentials: s.credentials, probeEvery: s.probe, finder: s.finder, silence: s.silence, register: s.register, direct: s.direct,
 	}
 	if list, err := netip.ParseAddr(strings.Trim(s.next().Host, "[]")); err == nil {
 		t.condition.peers = []netip.Addr{list.Unmap()}
@@ -152,6 +153,11 @@ func (t *trunk) fit(req *msg.Request) {
 // settle waits for the final response; nil if none comes.
 func (t *trunk) settle(tx msg.ClientTransaction) *msg.Response {
 	defer tx.Terminate()
+	return t.final(tx)
+}
+
+// final is settle without the end of the transaction.
+func (t *trunk) final(tx msg.ClientTransaction) *msg.Response {
 	for {
 		select {
 		case res := <-tx.Responses():

@@ -26,13 +26,14 @@ type leg struct {
 	partner *leg // the answered leg that hears this one's early media; nil for A
 	events  func(dialer.Event)
 
-	hang  chan dialer.HangupReason // holds the first order to hang up
-	bye   chan *msg.Request        // holds the peer's BYE
-	forks chan *msg.Response       // 2xx of other branches
-	acks  chan *msg.Request        // of the peer, for our answers to its INVITEs
-	over  chan struct{}            // closed: Ended was told
-	timed chan struct{}            // holds a token when the session changed
-	heard chan struct{}            // holds a token when a sound is over
+	hang   chan dialer.HangupReason // holds the first order to hang up
+	bye    chan *msg.Request        // holds the peer's BYE
+	forks  chan *msg.Response       // 2xx of other branches
+	acks   chan *msg.Request        // of the peer, for our answers to its INVITEs
+	over   chan struct{}            // closed: Ended was told
+	timed  chan struct{}            // holds a token when the session changed
+	heard  chan struct{}            // holds a token when a sound is over
+	offers chan struct{}            // holds a token while an offer within the call is under way
 
 	// Of run alone.
 	target                       netip.AddrPort
@@ -51,6 +52,7 @@ type leg struct {
 	dialog  *dialog       // once answered; written by run
 	newer   chan struct{} // closed: the peer sent another INVITE
 	session session
+	wire    wire
 }
 
 func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(dialer.Event)) *leg {
@@ -58,7 +60,7 @@ func newLeg(d *Driver, t *trunk, o dialer.Originate, sound *media, events func(d
 		id: o.ID, d: d, trunk: t, media: sound, events: events,
 		hang: make(chan dialer.HangupReason, 1), bye: make(chan *msg.Request, 1),
 		forks: make(chan *msg.Response, 4), acks: make(chan *msg.Request, 4), over: make(chan struct{}),
-		timed: make(chan struct{}, 1), heard: make(chan struct{}, 1), confirmed: map[string]bool{},
+		timed: make(chan struct{}, 1), heard: make(chan struct{}, 1), offers: make(chan struct{}, 1), confirmed: map[string]bool{},
 	}
 }
 
@@ -188,9 +190,7 @@ func (l *leg) progress(res *msg.Response) {
 	}
 	if early {
 		l.early = true
-		if l.partner != nil {
-			l.partner.media.hearsFrom(l.media)
-		}
+		l.earlyMedia(res.Body())
 		l.tell(dialer.Event{Kind: dialer.EarlyMedia})
 	}
 }
@@ -273,6 +273,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 // its early media may leave it out.
 func (l *leg) hear(answer *msg.Response) error {
 	if body := answer.Body(); len(body) > 0 || !l.early {
+		l.rewire(func(w *wire) { w.said = body })
 		return l.media.accept(body)
 	}
 	return nil
@@ -371,15 +372,6 @@ func (l *leg) talking() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dialog != nil && !l.told() && l.media.path.Load() != nil
-}
-
-// heardOut tells that a sound is over. It does not block: media waits for who
-// calls it.
-func (l *leg) heardOut() {
-	select {
-	case l.heard <- struct{}{}:
-	default:
-	}
 }
 
 // told reports whether the end was told.
