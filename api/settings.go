@@ -35,7 +35,7 @@ func (r *settingsRequest) sets(change func(*scheduler.Settings)) {
 var settingsShape = newShape(
 	member[settingsRequest]{"DefaultRegion", "DefaultRegion", func(d *decoder, r *settingsRequest) { r.readRegion(d) }},
 	member[settingsRequest]{"DefaultExtensionID", "DefaultExtensionID", func(d *decoder, r *settingsRequest) { r.readExtension(d) }},
-	member[settingsRequest]{"WebhookFormat", "WebhookFormat", func(d *decoder, _ *settingsRequest) { d.notYet(`"json"`) }},
+	member[settingsRequest]{"WebhookFormat", "WebhookFormat", func(d *decoder, r *settingsRequest) { r.readFormat(d) }},
 	member[settingsRequest]{"MaxConcurrentCalls", "MaxConcurrentCalls", func(d *decoder, r *settingsRequest) { r.readLimit(d) }},
 	member[settingsRequest]{"RequestsPerHour", "RequestsPerHour", func(d *decoder, _ *settingsRequest) { d.notYet("36000") }},
 	member[settingsRequest]{"AllowedCallerIDs", "AllowedCallerIDs", func(d *decoder, r *settingsRequest) { r.readCallerIDs(d) }},
@@ -59,6 +59,19 @@ func (r *settingsRequest) readExtension(d *decoder) {
 		id = new(scheduler.ExtensionID(n))
 	}
 	r.sets(func(s *scheduler.Settings) { s.DefaultExtensionID = id })
+}
+
+// readFormat reads how events are encoded; null and "" are JSON.
+func (r *settingsRequest) readFormat(d *decoder) {
+	given, format := "", scheduler.WebhookJSON
+	switch d.text(&given); strings.ToLower(given) {
+	case "", "json":
+	case "form":
+		format = scheduler.WebhookForm
+	default:
+		d.fault("must be json or form")
+	}
+	r.sets(func(s *scheduler.Settings) { s.WebhookFormat = format })
 }
 
 func (r *settingsRequest) readLimit(d *decoder) {

@@ -58,6 +58,12 @@ func TestSettings(t *testing.T) {
 			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"MaxConcurrentCalls":"3"}`)); set["MaxConcurrentCalls"] != 3.0 {
 				t.Errorf("it is %v", set)
 			}
+			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"WebhookFormat":"form"}`)); set["WebhookFormat"] != "form" {
+				t.Errorf("it is %v", set)
+			}
+			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"WebhookFormat":null}`)); set["WebhookFormat"] != "json" {
+				t.Errorf("it is %v", set)
+			}
 			if set := detail[map[string]any](r.do("PUT", settingsOf(r.a), r.user, `{"MaxConcurrentCalls":null}`)); set["MaxConcurrentCalls"] != nil {
 				t.Errorf("it is %v", set)
 			}
@@ -65,6 +71,7 @@ func TestSettings(t *testing.T) {
 		for body, want := range map[string]string{
 			`{"MaxConcurrentCalls":0}`:                                               "MaxConcurrentCalls must be at least 1: to start nothing, switch the schedulers off",
 			`{"DefaultRegion":"XX"}`:                                                 "DefaultRegion must be a region",
+			`{"WebhookFormat":"xml"}`:                                                "WebhookFormat must be json or form",
 			`{"DefaultRegion":1}`:                                                    "DefaultRegion must be a string",
 			fmt.Sprintf(`{"DefaultExtensionID":%d}`, r.b.extension.ID):               "DefaultExtensionID is not an extension of this client",
 			`{"AllowedCallerIDs":["12345","x"]}`:                                     "AllowedCallerIDs[1] must be a phone number",
@@ -76,7 +83,7 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%.60s is refused with %q, want %q", body, reason, want)
 			}
 		}
-		for _, body := range []string{`{"WebhookFormat":"form"}`, `{"RequestsPerHour":1}`} {
+		for _, body := range []string{`{"RequestsPerHour":1}`} {
 			r.do("PUT", settingsOf(r.a), r.user, body).failed(409, "NOT_YET_SUPPORTED")
 		}
 	})

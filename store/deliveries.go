@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"time"
 
@@ -149,9 +150,17 @@ func (t *tx) insertDeliveries(events []scheduler.Event) error {
 		origin string
 	}
 	seen := make(map[line]bool, len(events))
+	forms, err := t.wantForms(events)
+	if err != nil {
+		return err
+	}
 	for i, e := range events {
 		ids[i] = webhooks.NewEventID()
-		bodies[i] = webhooks.Body(e, ids[i])
+		if forms[e.Task.ClientID] {
+			bodies[i] = webhooks.FormBody(e, ids[i])
+		} else {
+			bodies[i] = webhooks.Body(e, ids[i])
+		}
 		origins[i] = webhooks.Origin(e.URL)
 		l := line{e.Task.ID, origins[i]}
 		behind[i], seen[l] = seen[l], true
@@ -175,6 +184,21 @@ func (t *tx) insertDeliveries(events []scheduler.Event) error {
 }
 
 func same[T any](v *T) T { return *v }
+
+// wantForms returns the clients among those of events that read forms.
+func (t *tx) wantForms(events []scheduler.Event) (map[scheduler.ClientID]bool, error) {
+	forms := map[scheduler.ClientID]bool{}
+	for i := range events {
+		forms[events[i].Task.ClientID] = false
+	}
+	var clients []scheduler.ClientID
+	err := t.db.Model(&scheduler.Client{}).Where("webhook_format = ? AND id IN ?", scheduler.WebhookForm, slices.Collect(maps.Keys(forms))).
+		Pluck("id", &clients).Error
+	for _, id := range clients {
+		forms[id] = true
+	}
+	return forms, err
+}
 
 // SettleDeliveries writes what became of claimed deliveries, records their
 // tries, and lets go what waited for those that ended. What another has claimed

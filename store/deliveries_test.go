@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -379,6 +380,22 @@ func TestTheSchemaRefusesIllegalDeliveries(t *testing.T) {
 			if err := store.Exec(w.s, statement); err == nil {
 				w.Errorf("%s is stored", name)
 			}
+		}
+	})
+}
+
+func TestEventsAreEncodedAsTheClientReadsThem(t *testing.T) {
+	each(t, 0, func(w *world) {
+		w.put(w.event(1, 1, hookA))
+		_, err := w.s.UpdateSettings(w.Context(), w.cl.AccountID, w.cl.ID, func(s *scheduler.Settings) error {
+			s.WebhookFormat = scheduler.WebhookForm
+			return nil
+		})
+		must(w.T, err)
+		w.put(w.event(2, 1, hookA))
+		rows := w.outbox()
+		if !strings.HasPrefix(string(rows[0].Body), "{") || !strings.Contains(string(rows[1].Body), "&task_id=2") {
+			w.Errorf("%s\n%s", rows[0].Body, rows[1].Body)
 		}
 	})
 }

@@ -2,6 +2,9 @@ package webhooks_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
+	"reflect"
 	"regexp"
 	"testing"
 	"time"
@@ -130,5 +133,38 @@ func BenchmarkBody(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		webhooks.Body(e, "evt_aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	}
+}
+
+func TestAFormTellsWhatTheBodyTells(t *testing.T) {
+	e := sample()
+	e.Task.Variables = map[string]string{"a": "1 & 2=3", "ключ": "значение"}
+	form, err := url.ParseQuery(string(webhooks.FormBody(e, "evt_1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body map[string]any
+	if err := json.Unmarshal(webhooks.Body(e, "evt_1"), &body); err != nil {
+		t.Fatal(err)
+	}
+	want := url.Values{}
+	for name, value := range body {
+		if name != "data" && name != "sequence" {
+			name = "event_" + name
+		}
+		if name != "data" {
+			want.Set(name, fmt.Sprint(value))
+		}
+	}
+	for name, value := range body["data"].(map[string]any) {
+		if name != "variables" {
+			want.Set(name, fmt.Sprint(value))
+		}
+	}
+	for name, value := range e.Task.Variables {
+		want.Set("variables["+name+"]", value)
+	}
+	if !reflect.DeepEqual(form, want) {
+		t.Errorf("the form is %v, want %v", form, want)
 	}
 }

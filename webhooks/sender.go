@@ -75,7 +75,7 @@ func (s sender) send(ctx context.Context, w Work) (try Try, ok bool) {
 		try.Error = ErrProtocol
 		return try, true
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", contentType(w.Delivery.Body))
 	req.Header.Set("User-Agent", "ringback")
 	// An idle connection that the receiver closes just now is replaced without
 	// counting a try: net/http does that for what may be sent twice. Empty, the

@@ -370,3 +370,18 @@ func TestTLSBelow12IsRefused(t *testing.T) {
 		t.Errorf("%+v", try)
 	}
 }
+
+func TestAFormIsSentAsOne(t *testing.T) {
+	var got http.Header
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	defer receiver.Close()
+	n := webhooks.New(webhooks.Options{Guard: loopback, Transport: transport(t, loopback)})
+	w := work(receiver.URL)
+	w.Delivery.Body = webhooks.FormBody(sample(), "evt_1")
+	if try := n.Send(t.Context(), w); try.Status != 200 || got.Get("Content-Type") != "application/x-www-form-urlencoded" || got.Get("Webhook-Signature") == "" {
+		t.Errorf("%+v, %v", try, got)
+	}
+	if try := n.Send(t.Context(), webhooks.Work{Delivery: w.Delivery}); try.Error != webhooks.ErrNoSecret {
+		t.Errorf("without a secret: %+v", try)
+	}
+}
