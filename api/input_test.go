@@ -96,7 +96,7 @@ func TestBadInput(t *testing.T) {
 				}
 			})
 		}
-		for _, query := range []string{"dry_run=1", "on_duplicate=skip"} {
+		for _, query := range []string{"on_duplicate=skip"} {
 			r.do("POST", queue+"/tasks/?"+query, r.a.token, oneTask(r.a, "")).refused(409, "not_yet_supported")
 		}
 		r.do("POST", queue+"/tasks/?dryrun=1", r.a.token, oneTask(r.a, "")).refused(400, "validation_error")

@@ -39,7 +39,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Task": answered[taskAnswer](), "TaskRequest": asked(taskShape),
 		"CallbackParams": answered[paramsAnswer](), "CallbackParamsRequest": asked(paramsShape),
 		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](), "Bulk": answered[bulkAnswer](), "BulkRequest": asked(bulkShape), "TaskFilterRequest": asked(filterShape), "Moment": answered[momentAnswer](),
-		"Stats": answered[statsAnswer](), "LegStats": answered[legStats](), "Ratio": answered[ratioAnswer](),
+		"Forecast": answered[forecastAnswer](), "Stats": answered[statsAnswer](), "LegStats": answered[legStats](), "Ratio": answered[ratioAnswer](),
 		"Opening": answered[openingAnswer](), "Condition": asked(conditionShape),
 		"Extension": answered[extensionAnswer](), "ExtensionRequest": asked(extensionShape),
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),

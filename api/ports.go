@@ -21,6 +21,7 @@ type Store interface {
 	QueueStates
 	QueueWriter
 	StatsReader
+	OutlookReader
 	IntervalReader
 	IntervalWriter
 	ExtensionReader
@@ -120,6 +121,13 @@ type QueueWriter interface {
 type StatsReader interface {
 	// Stats sums up the minutes from one up to another, which is left out.
 	Stats(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, from, to scheduler.Minute) (scheduler.Figures, error)
+}
+
+// OutlookReader reads how a client's queue stands.
+type OutlookReader interface {
+	// Outlook returns it for a forecast of tasks that are not stored. An external
+	// id that another task has is a Conflict that names it.
+	Outlook(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, tasks []scheduler.Task) (scheduler.Outlook, error)
 }
 
 // IntervalReader reads the calling windows of a client.

@@ -19,6 +19,7 @@ type tasks struct {
 	reader     TaskReader
 	writer     TaskWriter
 	queues     QueueStates
+	outlooks   OutlookReader
 	extensions ExtensionReader
 	numbers    *numbers
 	checkURL   func(string) error
@@ -88,7 +89,7 @@ func (s tasks) add(c echo.Context, me caller) error {
 		return err
 	}
 	q := newQuery(c)
-	later := q.notYet("dry_run", "on_duplicate")
+	dry, later := q.flag("dry_run"), q.notYet("on_duplicate")
 	if err := q.err(); err != nil {
 		return err
 	}
@@ -100,6 +101,9 @@ func (s tasks) add(c echo.Context, me caller) error {
 	made, err := readTasks(c, in)
 	if err != nil {
 		return err
+	}
+	if dry {
+		return s.rehearse(c, me, queue.ID, made, now)
 	}
 	if made, err = s.writer.AddTasks(ctx, me.client, queue.ID, made); err != nil {
 		return err
