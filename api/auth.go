@@ -68,6 +68,29 @@ func (g guard) caller(c echo.Context) (caller, error) {
 	return caller{Principal: who, client: client.ID, settings: client.Settings}, err
 }
 
+// extension lets a handler be called for the client of the extension of the
+// path, if the token reaches that far.
+func (g guard) extension(handle func(echo.Context, caller) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		who, err := g.principal(c)
+		if err != nil {
+			return err
+		}
+		id, err := rowID[scheduler.ExtensionID](c, "extension_id")
+		if err != nil {
+			return err
+		}
+		client, err := g.clients.ClientOfExtension(c.Request().Context(), who.Account.ID, id)
+		if err == nil && who.Client != nil && who.Client.ID != client.ID {
+			err = &problem{code: http.StatusNotFound}
+		}
+		if err != nil {
+			return err
+		}
+		return handle(c, caller{Principal: who, client: client.ID, settings: client.Settings})
+	}
+}
+
 // principal finds whom the token of a request acts for.
 func (g guard) principal(c echo.Context) (scheduler.Principal, error) {
 	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")

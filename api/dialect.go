@@ -104,6 +104,7 @@ func namesOf(names map[string]string) map[string]string {
 	addNames(names, paramsShape)
 	addNames(names, bulkShape)
 	addNames(names, filterShape)
+	addNames(names, callbackShape)
 	addNames(names, intervalShape)
 	addNames(names, conditionShape)
 	addNames(names, destinationShape)

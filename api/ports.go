@@ -63,6 +63,8 @@ type Clients interface {
 	Clients(ctx context.Context, account scheduler.AccountID, p scheduler.Page) (scheduler.List[scheduler.Client], error)
 	// ClientOf finds one of them.
 	ClientOf(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID) (scheduler.Client, error)
+	// ClientOfExtension finds the one of them that has an extension.
+	ClientOfExtension(ctx context.Context, account scheduler.AccountID, id scheduler.ExtensionID) (scheduler.Client, error)
 	// AddClient keeps a client with the first secret of its events. A user that
 	// is not of its account is a fault of UserID.
 	AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error
@@ -254,4 +256,12 @@ type DestinationWriter interface {
 	// UpdateDestination lets change alter a destination under its lock; an error
 	// of change is returned and nothing is altered.
 	UpdateDestination(ctx context.Context, client scheduler.ClientID, id webhooks.DestinationID, change func(*webhooks.Destination) error) (webhooks.Destination, error)
+}
+
+// Caller makes calls that no task waits for.
+type Caller interface {
+	// CallNow makes a call as a task and its extension describe it, and returns
+	// its id once it is on its way. Over a limit it is Busy and names it; while
+	// this node cannot call it is a Conflict.
+	CallNow(ctx context.Context, task scheduler.Task, ext scheduler.Extension) (scheduler.CallID, error)
 }

@@ -22,6 +22,7 @@ import (
 // Options are what a Server works with.
 type Options struct {
 	Store          Store
+	Caller         Caller                 // makes calls that no task waits for
 	CheckURL       func(url string) error // says why events can never be delivered to a URL
 	Now            func() time.Time       // time.Now if nil
 	Log            *slog.Logger           // slog.Default if nil
@@ -139,7 +140,9 @@ func (s *Server) routes() {
 	secrets := secrets{keys: o.Store, now: o.Now}
 	deliveries := deliveries{reader: o.Store, writer: o.Store, now: o.Now}
 	destinations := destinations{reader: o.Store, writer: o.Store, keys: o.Store, send: o.SendEvent, checkURL: o.CheckURL, now: o.Now}
+	callbacks := callbacks{tasks: tasks, calls: o.Caller}
 	for _, base := range []string{"", "/api/ver1.0"} {
+		e.POST(base+"/extension/:extension_id/callback", guard.extension(callbacks.add))
 		g := e.Group(base + "/client/:client_id")
 		g.POST("/task_scheduler", guard.client(queues.add))
 		g.GET("/task_scheduler", guard.client(queues.list))

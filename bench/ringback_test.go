@@ -116,7 +116,7 @@ func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, answered bool
 		Results: s, Lease: lease, Now: clock.Now, Log: log,
 	})
 	n.dispatcher = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: s, Recorder: n.recorder, Dialer: noCall{answered}, Lease: lease, Workers: 2000, Now: clock.Now,
+		Tasks: s, Callbacks: s, Recorder: n.recorder, Dialer: noCall{answered}, Lease: lease, Workers: 2000, Now: clock.Now,
 		Stray: 2 * store.StatementTimeout, Log: log, Observer: n.seen,
 	})
 	s.OnTransition(n.seen.Wrote)

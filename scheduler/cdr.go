@@ -28,13 +28,13 @@ func CallResultOf(d Disposition) CallResult {
 	return CallFailed
 }
 
-// Attempt is one dialling of a task, live or ended; ended it is the CDR. It is
-// the row as it is stored; the zero time is NULL.
+// Attempt is one dialling of a task, or of a call without one, live or ended;
+// ended it is the CDR. It is the row as it is stored; the zero time is NULL.
 type Attempt struct {
 	CallID      CallID `gorm:"primaryKey"`
 	ClientID    ClientID
-	QueueID     QueueID
-	TaskID      TaskID
+	QueueID     QueueID // 0 without a task
+	TaskID      TaskID  // 0 without a task
 	ExtensionID ExtensionID
 	Number      int // of the task, from 1
 	Node        string
@@ -93,6 +93,15 @@ func (a *Attempt) close(o Outcome) {
 	a.HangupCause = CauseName(leg.Q850)
 	if leg.Q850 == 0 {
 		a.HangupCause = CauseName(causeOf[leg.Disposition])
+	}
+}
+
+// lose writes into the attempt that its node is gone.
+func (a *Attempt) lose(bridged, now time.Time) {
+	a.BridgedAt, a.EndedAt = bridged, now
+	a.Result, a.HangupBy, a.HangupCause = CallFailed, InternalCancel, CauseName(CauseTemporary)
+	if !bridged.IsZero() {
+		a.Result = CallBridged
 	}
 }
 

@@ -64,16 +64,18 @@ type Observer interface {
 
 // DispatcherOptions are what a Dispatcher works with.
 type DispatcherOptions struct {
-	Tasks    Tasks
-	Recorder *Recorder
-	Dialer   Dialer
-	Adopter  Adopter // nil: no call outlives its node
-	Lease    *Lease
-	Workers  int              // calls under way at most, results not yet written included
-	Now      func() time.Time // the node's clock
-	Stray    time.Duration    // how old an executed task without a call is before it is released
-	Log      *slog.Logger
-	Observer Observer
+	Tasks Tasks
+	// Callbacks keeps calls without a task.
+	Callbacks Callbacks
+	Recorder  *Recorder
+	Dialer    Dialer
+	Adopter   Adopter // nil: no call outlives its node
+	Lease     *Lease
+	Workers   int              // calls under way at most, results not yet written included
+	Now       func() time.Time // the node's clock
+	Stray     time.Duration    // how old an executed task without a call is before it is released
+	Log       *slog.Logger
+	Observer  Observer
 }
 
 // Dispatcher starts due tasks and sees their calls through. It looks when it
@@ -145,6 +147,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		case <-d.oversee:
 			d.tellOverdue()
 			d.overseeCalls(ctx)
+			d.overseeCallbacks(ctx)
 			continue
 		case <-d.wake:
 		case <-timer.C:
@@ -246,7 +249,7 @@ func (d *Dispatcher) work(ctx context.Context, s Started) {
 	}
 	// The end owes what a bridge that was not recorded would have told.
 	now := d.o.Now()
-	d.o.Recorder.RecordLater(s.Call.Task, func() Transition { return task.End(outcome, now) }, written)
+	d.o.Recorder.RecordLater(s.Call.ID, func() Transition { return task.End(outcome, now) }, written)
 }
 
 // done forgets a call whose result is written.

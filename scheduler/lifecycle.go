@@ -37,6 +37,8 @@ type Transition struct {
 	Settles bool
 	A       Disposition
 	At      time.Time // when it happened
+	// Callback says that the call has no task: Task has only what its row has.
+	Callback bool
 }
 
 // Guard is what a row must still say for a transition to be written.
@@ -229,12 +231,9 @@ func (t Task) Lose(now time.Time) Transition {
 	tr := t.begin(StepLose, now)
 	tr.Slot, tr.Settles = -1, t.BridgedAt.IsZero()
 	tr.Attempt = t.attempt(time.Time{})
-	tr.Attempt.BridgedAt, tr.Attempt.EndedAt = t.BridgedAt, now
-	tr.Attempt.Result, tr.Attempt.HangupBy = CallFailed, InternalCancel
-	tr.Attempt.HangupCause = CauseName(CauseTemporary)
+	tr.Attempt.lose(t.BridgedAt, now)
 	tr.Task.Releases, tr.Task.FreeSince = 0, time.Time{}
 	if !t.BridgedAt.IsZero() {
-		tr.Attempt.Result = CallBridged
 		tr.Task.spend(true)
 		tr.finish(Success, CommentLost)
 		return tr.seal()
@@ -281,6 +280,7 @@ func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
 	t.Status, t.CallID, t.Node, t.Epoch = Executed, tr.From.CallID, tr.From.Node, tr.From.Epoch
 	t.Result, t.Comment, t.EventSeq = "", "", t.EventSeq-len(tr.Events)
 	refused = t.begin(StepEnd, now)
+	refused.Callback = tr.Callback
 	refused.Slot, refused.Settles, refused.A = tr.Slot, tr.Settles, tr.A
 	refused.Attempt = Attempt{
 		CallID: t.CallID, BridgedAt: t.BridgedAt, EndedAt: now,

@@ -35,6 +35,13 @@ func (l CallLimit) hold(now time.Time) Hold {
 	return Hold{Gate: gate, Until: now.Add(lookAgain), Detail: detail}
 }
 
+// Refuse is the error of a call that the limit has no room for: Busy, and the
+// limit's name.
+func (l CallLimit) Refuse() error {
+	gate, detail := l.told()
+	return Errorf(Busy, "%s: %s", gate, detail)
+}
+
 // told is the limit's gate, and its use in words.
 func (l CallLimit) told() (Gate, string) {
 	if l.ExtensionID == 0 {

@@ -37,7 +37,7 @@ type Recorder struct {
 
 // entry is a transition to be written, and what is to be told then.
 type entry struct {
-	task    TaskID
+	call    CallID
 	build   func() Transition
 	written func(taken bool)
 	refused bool // it is what Refused made: there is nothing less to write
@@ -60,19 +60,19 @@ func NewRecorder(o RecorderOptions) *Recorder {
 	return &Recorder{o: o, nudge: make(chan struct{}, 1)}
 }
 
-// Record takes a transition to be written; those of one task are written in
+// Record takes a transition to be written; those of one call are written in
 // order. written, if not nil, is called once nothing more can become of it: it
 // was taken, or else overtaken, refused or fenced.
 func (r *Recorder) Record(tr Transition, written func(taken bool)) {
-	r.RecordLater(tr.Task.ID, func() Transition { return tr }, written)
+	r.RecordLater(tr.From.CallID, func() Transition { return tr }, written)
 }
 
 // RecordLater is Record for a transition that depends on what became of those
-// of its task before it: build is called when that is known, after their
+// of its call before it: build is called when that is known, after their
 // written.
-func (r *Recorder) RecordLater(task TaskID, build func() Transition, written func(taken bool)) {
+func (r *Recorder) RecordLater(call CallID, build func() Transition, written func(taken bool)) {
 	r.mu.Lock()
-	r.queue = append(r.queue, entry{task: task, build: build, written: written})
+	r.queue = append(r.queue, entry{call: call, build: build, written: written})
 	r.mu.Unlock()
 	nudge(r.nudge)
 }
@@ -129,23 +129,23 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// take removes the next batch: at most one transition of a task, the others
+// take removes the next batch: at most one transition of a call, the others
 // stay in their order.
 func (r *Recorder) take() (batch []entry, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := make(map[TaskID]bool, min(len(r.queue), recordMax))
+	seen := make(map[CallID]bool, min(len(r.queue), recordMax))
 	rest := r.queue[:0:0]
 	for i, e := range r.queue {
 		if len(batch) == recordMax {
 			rest = append(rest, r.queue[i:]...)
 			break
 		}
-		if seen[e.task] {
+		if seen[e.call] {
 			rest = append(rest, e)
 			continue
 		}
-		seen[e.task] = true
+		seen[e.call] = true
 		batch = append(batch, e)
 	}
 	r.queue = rest
@@ -208,7 +208,7 @@ func (r *Recorder) halve(ctx context.Context, batch []entry, refusal error) bool
 	r.o.Log.Error("the database refuses the "+string(tr.Step)+" of a call; its task ends without it",
 		"err", refusal, "task", tr.Task.ID, "call", tr.From.CallID, "cause", natives(tr.Attempt.Legs))
 	return r.write(ctx, []entry{{
-		task: bad.task, build: func() Transition { return less }, written: bad.written, refused: true,
+		call: bad.call, build: func() Transition { return less }, written: bad.written, refused: true,
 	}})
 }
 

@@ -48,7 +48,9 @@ type rigOptions struct {
 	store   *store.Store
 	stray   time.Duration // zero: ten seconds
 	lease   time.Duration // zero: leaseLength
-	beside  *rig          // the node whose queue it works, too
+	// lostAnswer loses the answers to the commits of calls without a task.
+	lostAnswer bool
+	beside     *rig // the node whose queue it works, too
 }
 
 // observed keeps what the observer was told.
@@ -172,6 +174,10 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	if o.results != nil {
 		results = o.results(s)
 	}
+	calls := scheduler.Callbacks(s)
+	if o.lostAnswer {
+		calls = lostAnswer{calls}
+	}
 	tasks, nodes := scheduler.Tasks(s), scheduler.Nodes(s)
 	if o.tasks != nil {
 		tasks = o.tasks(s)
@@ -184,7 +190,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: tasks, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Lease: r.lease, Workers: o.workers,
+		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Lease: r.lease, Workers: o.workers,
 		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{

@@ -66,9 +66,13 @@ func (s *Store) Apply(ctx context.Context, owner scheduler.Owner, trs []schedule
 		if err := t.fence(owner); err != nil {
 			return err
 		}
+		calls := callbacks(trs)
+		if err := t.lockClientsOf(calls); err != nil {
+			return err
+		}
 		ids := make([]scheduler.QueueID, len(trs))
 		for i := range trs {
-			ids[i] = trs[i].Task.QueueID
+			ids[i] = trs[i].Task.QueueID // 0, which is nobody's, without a task
 		}
 		locked, err := t.lockQueues(ids)
 		if err != nil {
@@ -76,6 +80,11 @@ func (s *Store) Apply(ctx context.Context, owner scheduler.Owner, trs []schedule
 		}
 		if taken, err = t.apply(locked, trs); err != nil {
 			return err
+		}
+		if len(calls) > 0 {
+			if err := t.applyCallbacks(trs, taken); err != nil {
+				return err
+			}
 		}
 		return t.saveRuntimes(locked)
 	})

@@ -27,9 +27,10 @@ const (
 
 	renewLease = `UPDATE nodes SET expires_at = $3 WHERE id = $1 AND epoch = $2`
 
-	// A node without executed tasks and answered legs leaves nothing to be taken over.
+	// A node without executed tasks, other calls and answered legs leaves nothing to be taken over.
 	lapsedNodes = `SELECT id FROM nodes n WHERE expires_at <= $1 AND id <> $2
 		AND (EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed')
+			OR EXISTS (SELECT 1 FROM callbacks WHERE node = n.id AND epoch = n.epoch)
 			OR EXISTS (SELECT 1 FROM dialogs WHERE node = n.id)) ORDER BY id`
 
 	raiseEpoch = `UPDATE nodes SET epoch = epoch + 1 WHERE id = $1 AND expires_at <= $2`

@@ -108,7 +108,8 @@ func (t *tx) limitsOfHeads(locked []lockedQueue, ready []scheduler.Ready) error 
 	return nil
 }
 
-// holdSlots locks the limits that transitions of locked queues count for.
+// holdSlots locks the limits that transitions count for, of locked queues or
+// without a task.
 func (t *tx) holdSlots(locked []lockedQueue, trs []scheduler.Transition) error {
 	limited := map[scheduler.QueueID]bool{}
 	for _, l := range locked {
@@ -116,12 +117,9 @@ func (t *tx) holdSlots(locked []lockedQueue, trs []scheduler.Transition) error {
 			limited[l.queue.ID] = true
 		}
 	}
-	if len(limited) == 0 {
-		return nil
-	}
 	keys := map[scheduler.LimitKey]bool{}
 	for i := range trs {
-		if task := &trs[i].Task; trs[i].Slot != 0 && limited[task.QueueID] {
+		if task := &trs[i].Task; trs[i].Slot != 0 && (trs[i].Callback || len(limited) > 0 && limited[task.QueueID]) {
 			keys[scheduler.LimitKey{ClientID: task.ClientID}] = true
 			keys[scheduler.LimitKey{ClientID: task.ClientID, ExtensionID: task.ExtensionID}] = true
 		}
@@ -176,12 +174,12 @@ func (t *tx) beginLimit(l scheduler.CallLimit) error {
 			return err
 		}
 	}
-	counts, err := collect(t, countExecuted, []any{l.ClientID, l.ExtensionID}, func(r *sql.Rows, n *int) error { return r.Scan(n) })
-	if err != nil {
-		return err
-	}
-	for _, n := range counts {
-		l.Running += n
+	for _, count := range []string{countExecuted, countCallbacks} {
+		counts, err := collect(t, count, []any{l.ClientID, l.ExtensionID}, func(r *sql.Rows, n *int) error { return r.Scan(n) })
+		if err != nil {
+			return err
+		}
+		l.Running += counts[0]
 	}
 	return t.db.Create((*callLimit)(&l)).Error
 }

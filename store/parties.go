@@ -74,6 +74,14 @@ func (s *Store) ClientOf(ctx context.Context, account scheduler.AccountID, id sc
 	return one[scheduler.Client](s.reads.WithContext(ctx).Where("id = ?", id).Where(within, account), "there is no client %s", id)
 }
 
+// ClientOfExtension returns the client of an account, or of one of its
+// sub-accounts, that has an extension.
+func (s *Store) ClientOfExtension(ctx context.Context, account scheduler.AccountID, id scheduler.ExtensionID) (scheduler.Client, error) {
+	db := s.reads.WithContext(ctx)
+	owner := db.Model(&scheduler.Extension{}).Where("id = ? AND deleted_at IS NULL", id).Select("client_id")
+	return one[scheduler.Client](db.Where("id IN (?)", owner).Where(within, account), "there is no extension %d", id)
+}
+
 // AddClient stores a client with the first secret that its events are signed
 // with. Its user must be one of its account.
 func (s *Store) AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error {

@@ -68,7 +68,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 		Results: db, Lease: lease, Now: clock.Now, Log: log,
 	})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
+		Tasks: db, Callbacks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
 		Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
 	})
 	node := scheduler.NewNode(scheduler.NodeOptions{
@@ -116,7 +116,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { workBulks(ctx, db, log) }))
 	jobs.Start()
 	options := api.Options{
-		Store: db, CheckURL: guard.CheckURL, SendEvent: notifier.Send, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
+		Store: db, Caller: dispatcher, CheckURL: guard.CheckURL, SendEvent: notifier.Send, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
 		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
 		Trunks:  networks.names(),
 		Ready:   health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,

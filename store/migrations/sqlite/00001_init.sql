@@ -270,7 +270,8 @@ CREATE TABLE external_ids (
 CREATE INDEX external_ids_age ON external_ids (created_at);
 
 -- One row per dialling, live or ended; ended it is the CDR. It outlives its task,
--- and only a transition of a task writes it: the task's row has the foreign keys.
+-- and only a transition of a task writes it, or of a call without one (task 0):
+-- their rows have the foreign keys.
 CREATE TABLE attempts (
     call_id      text        PRIMARY KEY,
     client_id    text        NOT NULL,
@@ -341,6 +342,19 @@ CREATE TABLE destinations (
 CREATE INDEX destinations_look ON destinations (look_at) WHERE look_at IS NOT NULL;
 CREATE INDEX destinations_disabled ON destinations (id) WHERE disabled_at IS NOT NULL;
 
+-- Calls without a task, while they last.
+CREATE TABLE callbacks (
+    call_id          text PRIMARY KEY,
+    client_id        text NOT NULL REFERENCES clients (id),
+    extension_id     integer NOT NULL,
+    node             text NOT NULL CHECK (node <> ''),
+    epoch            integer NOT NULL,
+    bridged_at       TIMESTAMP,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    started_at       TIMESTAMP NOT NULL,
+    FOREIGN KEY (client_id, extension_id) REFERENCES extensions (client_id, id)
+);
+
 -- The outbox: one row per event and URL, written with what makes it true.
 CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -387,6 +401,7 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
+DROP TABLE callbacks;
 UPDATE clients SET default_extension_id = NULL;
 DROP TABLE delivery_tries;
 DROP TABLE deliveries;
