@@ -33,6 +33,8 @@ type Config struct {
 	DefaultRegion  string         // ISO 3166-1 alpha-2; "": none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	WebhookAllowed []netip.Prefix // inward networks that events may go to
+	KeepFinished   time.Duration  // tasks
+	KeepCalls      time.Duration  // the call history
 	LogFormat      string         // "text" or "json"
 	LogLevel       slog.Level
 	Trunks         []Trunk

@@ -117,7 +117,7 @@ func TestBadValues(t *testing.T) {
 		"ADMIN_USERNAME": "a b", "ADMIN_PASSWORD": "hunter2", "SECRET_KEY": "hunter2", "WORKERS": "0", "NODE": "a/b", "LEASE": "15", "GRACE": "25h",
 		"DIALER": "skype", "SIM_ANSWER_PERCENT": "101", "SIM_RING_MS": "-1", "SIM_TALK_MS": "3s", "SIM_SEED": "x",
 		"DEFAULT_REGION": "ZZ", "WEBHOOK_ALLOW_CIDRS": "10.0.0.1", "TRUSTED_PROXIES": "proxy", "LOG_FORMAT": "xml", "LOG_LEVEL": "loud", "CONFIG": "none.yaml",
-		"KEEP_CALLS": "1d", "SMTP_URL": "smtp://u:hunter2hunter2@h",
+		"KEEP_CALLS": "23h", "KEEP_FINISHED": "90", "SMTP_URL": "smtp://u:hunter2hunter2@h",
 	}
 	all := map[string]string{}
 	for name, value := range bad {

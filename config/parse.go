@@ -23,6 +23,8 @@ const (
 	minLease = time.Second
 	maxLease = 5 * time.Minute
 	maxGrace = 24 * time.Hour
+	minKeep  = 24 * time.Hour
+	maxKeep  = 100 * 365 * 24 * time.Hour
 )
 
 func address(to *string, s string) error {

@@ -71,6 +71,10 @@ var settings = []setting{
 		set: func(c *Config, s string) error { return prefixes(&c.TrustedProxies, s) }},
 	{name: "WEBHOOK_ALLOW_CIDRS", shown: "none (`demo`: loopback)", doc: "inward networks that events may be sent to, by commas; link-local stays refused",
 		set: func(c *Config, s string) error { return prefixes(&c.WebhookAllowed, s) }},
+	{name: "KEEP_FINISHED", def: "90d", doc: "how long finished tasks are kept, 1 day at least",
+		set: func(c *Config, s string) error { return duration(&c.KeepFinished, s, minKeep, maxKeep) }},
+	{name: "KEEP_CALLS", def: "365d", doc: "how long the call history is kept, 1 day at least",
+		set: func(c *Config, s string) error { return duration(&c.KeepCalls, s, minKeep, maxKeep) }},
 	{name: "LOG_FORMAT", def: "text", doc: "`text` or `json`",
 		set: func(c *Config, s string) error { return oneOf(&c.LogFormat, s, "text", "json") }},
 	{name: "LOG_LEVEL", def: "info", doc: "`debug`, `info`, `warn` or `error`",
@@ -82,7 +86,7 @@ var settings = []setting{
 // the environment are left alone: Kubernetes makes RINGBACK_PORT and its like
 // for a service called ringback.)
 var notYet = []string{
-	"KEEP_FINISHED", "KEEP_CALLS", "SMTP_URL", "OTLP_ENDPOINT",
+	"SMTP_URL", "OTLP_ENDPOINT",
 }
 
 // defaultText is the default as the README shows it.

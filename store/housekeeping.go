@@ -19,9 +19,6 @@ const (
 		WHERE deadline <= $1 AND deadline IS NOT NULL AND ready_at IS NOT NULL ORDER BY deadline LIMIT $2) d`
 
 	forgetTokens = `DELETE FROM tokens WHERE expires_at <= $1`
-
-	forgetExternalIDs = `DELETE FROM external_ids WHERE created_at <= $1 AND NOT EXISTS (SELECT 1 FROM tasks t
-		WHERE t.queue_id = external_ids.queue_id AND t.id = external_ids.task_id AND (t.status <> 'finished' OR t.updated_at > $1))`
 )
 
 // Under the queue's lock, so that no claim starts them meanwhile.
@@ -43,14 +40,12 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) 
 			}
 		}
 	}
-	if err := s.forget(ctx, now); err != nil {
+	err = s.forget(ctx, now, old{forgetChanges, scheduler.ChangesKeep}, old{forgetExternalIDs, externalIDAge})
+	if err != nil {
 		return ended, err
 	}
 	return ended, s.write(ctx, func(t *tx) error {
-		if _, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC()); err != nil {
-			return err
-		}
-		_, err := t.pool.ExecContext(ctx, forgetExternalIDs, now.Add(-externalIDAge).UTC())
+		_, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC())
 		return err
 	})
 }

@@ -113,6 +113,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs := newCron()
 	jobs.Schedule(every(tickEvery), cron.FuncJob(dispatcher.Tick))
 	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, log) }))
+	jobs.Schedule(every(forgetEvery), cron.FuncJob(func() { forget(ctx, db, cfg, clock, log) }))
 	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { workBulks(ctx, db, log) }))
 	jobs.Start()
 	options := api.Options{

@@ -21,6 +21,8 @@ const (
 	tickEvery = time.Second
 	// tidyEvery is how often the housekeeping runs.
 	tidyEvery = time.Minute
+	// forgetEvery is how often what is over for long is forgotten.
+	forgetEvery = 10 * time.Minute
 	// statsKept is how long the statistics of queues are kept.
 	statsKept = 400 * 24 * time.Hour
 	// listenAgain is the pause before a lost notification channel is opened again.
@@ -119,6 +121,14 @@ func tidy(ctx context.Context, db *store.Store, clock *scheduler.Clock, log *slo
 	_, err := db.Tidy(ctx, now)
 	if err = errors.Join(err, db.RollUp(ctx, now, now.Add(-statsKept))); err != nil && ctx.Err() == nil {
 		log.Error("housekeeping failed; the next run tries again", "err", err)
+	}
+}
+
+// forget deletes what is kept no longer.
+func forget(ctx context.Context, db *store.Store, cfg config.Config, clock *scheduler.Clock, log *slog.Logger) {
+	err := db.Forget(ctx, clock.Now(), scheduler.Keep{Finished: cfg.KeepFinished, Calls: cfg.KeepCalls})
+	if err != nil && ctx.Err() == nil {
+		log.Error("what is old could not be forgotten; the next run tries again", "err", err)
 	}
 }
 

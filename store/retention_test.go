@@ -1,0 +1,74 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"ringback/scheduler"
+	"ringback/store"
+)
+
+// What is over is forgotten after its time, in more than one batch, and what
+// is not over, or is younger, stays.
+func TestForget(t *testing.T) {
+	each(t, 0, func(w *world) {
+		const many = 2300
+		ctx, owner := context.Background(), w.join("n1")
+		day := 24 * time.Hour
+		keep := scheduler.Keep{Finished: 10 * day, Calls: 20 * day}
+		draft := w.draft(0)
+		draft.URLAfter = "https://r.example/after"
+		tasks := make([]scheduler.Task, many)
+		for i := range tasks {
+			tasks[i] = draft
+		}
+		w.add(w.draft(100 * day)) // the oldest one, which waits
+		w.add(tasks...)
+		for range 5 {
+			var trs []scheduler.Transition
+			for _, s := range w.claim(owner, 500).Started {
+				trs = append(trs, s.Transition.Task.End(w.connected(), w.now))
+			}
+			w.apply(owner, trs...)
+		}
+		must(w.T, store.Exec(w.s, "UPDATE deliveries SET state = 'delivered', ended_at = ?, created_at = ?", w.now, w.now))
+		must(w.T, store.Exec(w.s, "INSERT INTO delivery_tries (delivery_id, number, at, took_us) SELECT id, 1, ?, 1 FROM deliveries", w.now))
+		must(w.T, store.Exec(w.s, "UPDATE deliveries SET state = 'dead' WHERE id % 2 = 0"))
+		w.done(w.bulk(scheduler.Bulk{Action: scheduler.BulkRunNow, Filter: scheduler.TaskFilter{Name: "nobody's"}}))
+		_, err := w.s.UpdateQueue(ctx, w.cl.ID, w.queue.ID, func(q *scheduler.Queue) error { q.On = false; return nil })
+		must(w.T, err)
+
+		const half = many / 2
+		for _, step := range []struct {
+			after                                           time.Duration
+			tasks, calls, deliveries, tries, changes, bulks int
+		}{
+			{day - time.Hour, many + 1, many, many, many, -1, 1},
+			{6 * day, many + 1, many, many, many, 1, 1}, // the hold alone
+			{8 * day, many + 1, many, half, half, 1, 1},
+			{11 * day, 1, many, half, half, 0, 1},
+			{21 * day, 1, 0, half, half, 0, 1},
+			{31 * day, 1, 0, 0, 0, 0, 0},
+		} {
+			now := time.Now().Add(step.after)
+			_, err := w.s.Tidy(ctx, now)
+			must(w.T, err)
+			must(w.T, w.s.Forget(ctx, now, keep))
+			for table, want := range map[string]int{
+				"tasks": step.tasks, "attempts": step.calls, "deliveries": step.deliveries, "delivery_tries": step.tries,
+				"queue_changes": step.changes, "bulk_jobs": step.bulks,
+			} {
+				if n := store.Count(w.s, table); n != want && want >= 0 {
+					w.Errorf("after %s there are %d %s, want %d", step.after, n, table, want)
+				}
+			}
+		}
+		if n := store.Count(w.s, "task_steps"); n != 0 {
+			w.Errorf("%d steps of tasks that are forgotten", n)
+		}
+		if r := w.runtime(); r.Running != 0 {
+			w.Errorf("%d run", r.Running)
+		}
+	})
+}
