@@ -105,8 +105,8 @@ func newDialog(invite *msg.Request, res *msg.Response) *dialog {
 	if to := res.To(); to != nil {
 		d.remote = *to
 	}
-	if c := res.Contact(); c != nil && c.Address.Scheme == "sip" && c.Address.Host != "" {
-		d.target = c.Address
+	if target, ok := contactOf(res); ok {
+		d.target = target
 	}
 	for _, h := range res.GetHeaders("record-route") {
 		if r, ok := h.(*msg.RecordRouteHeader); ok {
@@ -116,6 +116,15 @@ func newDialog(invite *msg.Request, res *msg.Response) *dialog {
 	slices.Reverse(d.route)
 	d.proofs = append(invite.GetHeaders("Authorization"), invite.GetHeaders("Proxy-Authorization")...)
 	return d
+}
+
+// contactOf returns where the sender of a message is reached, if it says so.
+func contactOf(m interface{ Contact() *msg.ContactHeader }) (msg.Uri, bool) {
+	c := m.Contact()
+	if c == nil || c.Address.Scheme != "sip" || c.Address.Host == "" {
+		return msg.Uri{}, false
+	}
+	return c.Address, true
 }
 
 // tag is the peer's; "" from a peer older than RFC 3261.

@@ -232,7 +232,7 @@ func (l *leg) invited(ctx context.Context, offer []byte) (*msg.Response, error) 
 
 // newReinvite builds an INVITE within the call, which refreshes its session.
 func (l *leg) newReinvite(offer []byte) *msg.Request {
-	req := l.dialog.request(msg.INVITE, l.nextSeq(), l.trunk.via())
+	req := l.within().request(msg.INVITE, l.nextSeq(), l.trunk.via())
 	l.mu.Lock()
 	interval := int(l.session.interval / time.Second)
 	l.mu.Unlock()
@@ -264,7 +264,7 @@ func (l *leg) deliverInvite(req *msg.Request) *msg.Response {
 		}
 		if res.IsSuccess() {
 			acknowledge := func(*msg.Response) {
-				ack := l.dialog.request(msg.ACK, req.CSeq().SeqNo, l.trunk.via())
+				ack := l.within().request(msg.ACK, req.CSeq().SeqNo, l.trunk.via())
 				for _, h := range append(req.GetHeaders("Authorization"), req.GetHeaders("Proxy-Authorization")...) {
 					ack.AppendHeader(msg.HeaderClone(h))
 				}

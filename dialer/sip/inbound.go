@@ -164,6 +164,7 @@ func (l *leg) updated(req *msg.Request, tx msg.ServerTransaction, bare bool) (re
 	}
 	if bare {
 		res = msg.NewResponseFromRequest(req, msg.StatusOK, "OK", nil)
+		l.moved(req)
 		res.AppendHeader(l.trunk.contact())
 		res.AppendHeader(msg.NewHeader("Allow", allow))
 	} else if res, ok = l.describe(req, tx); !ok {
@@ -189,6 +190,7 @@ func (l *leg) describe(req *msg.Request, tx msg.ServerTransaction) (res *msg.Res
 		}[status])
 		return nil, false
 	}
+	l.moved(req)
 	res = msg.NewSDPResponseFromRequest(req, body)
 	res.AppendHeader(l.trunk.contact())
 	res.AppendHeader(msg.NewHeader("Allow", allow))
@@ -229,6 +231,29 @@ func (l *leg) takeLate(answer []byte) {
 			l.trunk.log.Warn("an answer of the peer could not be passed on", "leg", string(l.id), "err", err)
 		}
 	}
+}
+
+// moved notes where the peer is reached from now on, if a request that we took
+// says so (RFC 3261, section 12.2.2).
+func (l *leg) moved(req *msg.Request) {
+	target, ok := contactOf(req)
+	was := l.within()
+	if !ok || target.String() == was.target.String() {
+		return
+	}
+	now := *was
+	now.target = target
+	now.next = l.trunk.addressOf(&now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dialog = &now
+}
+
+// within is the dialog as it is now; nil before the answer.
+func (l *leg) within() *dialog {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dialog
 }
 
 // acknowledged passes on the ACK of an answer to the peer's INVITE.

@@ -19,7 +19,8 @@ const seqAhead = 1 << 20
 
 // state is what it takes to end the leg once this process is gone: its BYE.
 func (l *leg) state() []byte {
-	bye := l.dialog.bye(l.trunk.via(), l.dialog.cseq+seqAhead, scheduler.CauseTemporary)
+	now := l.within()
+	bye := now.bye(l.trunk.via(), now.cseq+seqAhead, scheduler.CauseTemporary)
 	return []byte(bye.String())
 }
 

@@ -143,7 +143,7 @@ func (l *leg) refresh(done chan<- *msg.Response) {
 		l.d.wg.Go(func() { done <- l.refreshByInvite() })
 		return
 	}
-	req := l.dialog.request(msg.UPDATE, l.nextSeq(), l.trunk.via())
+	req := l.within().request(msg.UPDATE, l.nextSeq(), l.trunk.via())
 	l.mu.Lock()
 	s := l.session
 	l.mu.Unlock()

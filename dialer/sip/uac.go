@@ -49,7 +49,7 @@ type leg struct {
 	dead                         string          // why we gave an answered leg up
 
 	mu      sync.Mutex    // over what follows
-	dialog  *dialog       // once answered; written by run
+	dialog  *dialog       // once answered; see within
 	newer   chan struct{} // closed: the peer sent another INVITE
 	session session
 	wire    wire
@@ -244,7 +244,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 			Disposition: scheduler.Failed, Q850: causeIncompatible, SIP: res.StatusCode,
 			Native: unusable.Error(), By: scheduler.ByUs,
 		})
-		l.trunk.deliver(l.dialog.bye(l.trunk.via(), l.nextSeq(), causeIncompatible))
+		l.trunk.deliver(l.within().bye(l.trunk.via(), l.nextSeq(), causeIncompatible))
 		return
 	}
 	l.updates = slices.ContainsFunc(res.GetHeaders("allow"), func(h msg.Header) bool { return strings.Contains(h.Value(), "UPDATE") })
@@ -266,7 +266,7 @@ func (l *leg) talk(ctx context.Context, res *msg.Response) {
 		cause = causeTimer
 	}
 	l.end(dialer.End{Disposition: scheduler.Answered, Q850: cause, SIP: res.StatusCode, Native: l.dead, By: scheduler.ByUs})
-	l.trunk.deliver(l.dialog.bye(l.trunk.via(), l.nextSeq(), cause))
+	l.trunk.deliver(l.within().bye(l.trunk.via(), l.nextSeq(), cause))
 }
 
 // hear takes the session description of an answer; a peer that gave it with

@@ -136,6 +136,7 @@ func TestAnAnsweredLeg(t *testing.T) {
 		}},
 		"rings once, however often that is told":       {scenario: "rings_and_rings", want: ours},
 		"does not ring after it answered":              {scenario: "out_of_order", silent: true, want: ours},
+		"is reached where it says that it moved to":    {scenario: "moves", want: ours},
 		"gets its ACK again when it was lost":          {scenario: "lost_ack", silent: true, want: ours},
 		"is reached by the route its answer recorded":  {scenario: "routed", silent: true, want: ours},
 		"goes on when a second branch answers as well": {scenario: "fork", silent: true, want: ours},
@@ -153,6 +154,7 @@ func TestAnAnsweredLeg(t *testing.T) {
 			}
 			leg.next(dialer.Answered)
 			if !c.byPeer {
+				until(t, func() bool { return c.scenario != "moves" || strings.Contains(peer.Messages(), "\nACK sip:ringback") })
 				until(t, func() bool { return c.scenario != "out_of_order" || strings.Contains(peer.Messages(), "100 Trying") })
 				until(t, func() bool { return c.scenario != "fork" || strings.Contains(peer.Messages(), "cause=26") })
 				if c.scenario == "lost_ack" {
