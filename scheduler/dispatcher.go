@@ -73,7 +73,10 @@ type DispatcherOptions struct {
 	Lease     *Lease
 	Workers   int              // calls under way at most, results not yet written included
 	Now       func() time.Time // the node's clock
-	Stray     time.Duration    // how old an executed task without a call is before it is released
+	// Simulated says that no call reaches a network: the ones that are lost did
+	// not, either.
+	Simulated bool
+	Stray     time.Duration // how old an executed task without a call is before it is released
 	Log       *slog.Logger
 	Observer  Observer
 }

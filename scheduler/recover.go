@@ -65,7 +65,9 @@ func (d *Dispatcher) adopt(ctx context.Context, task Task) (see func() Outcome) 
 func (d *Dispatcher) see(task Task, see func() Outcome) {
 	written := func(bool) { d.done(task.CallID) }
 	if see == nil {
-		d.o.Recorder.Record(task.Lose(d.o.Now()), written)
+		lost := task.Lose(d.o.Now())
+		lost.Attempt.Simulated = d.o.Simulated
+		d.o.Recorder.Record(lost, written)
 		return
 	}
 	outcome := see()

@@ -85,9 +85,13 @@ func TestAnAdoptedCallCanBeCancelled(t *testing.T) {
 }
 
 func TestWithoutAnAdopterACallOfAnotherNodeIsLost(t *testing.T) {
-	inRig(t, rigOptions{}, func(r *rig) {
+	inRig(t, rigOptions{simulated: true}, func(r *rig) {
 		bridged, ringing := r.left()
 		pass(2 * leaseLength)
+		calls, err := r.s.Calls(r.Context(), r.cl.ID, scheduler.CallFilter{}, scheduler.Page{Size: 9})
+		if err != nil || len(calls.Rows) != 2 || !calls.Rows[0].Simulated || !calls.Rows[1].Simulated {
+			r.Errorf("the call history of a simulated carrier: %+v, %v", calls.Rows, err)
+		}
 		for id, want := range map[scheduler.TaskID]scheduler.Result{bridged: scheduler.Success, ringing: scheduler.Failure} {
 			if got := r.task(id); got.Result != want || got.Comment != scheduler.CommentLost {
 				r.Errorf("task %d is %s %q %q", id, got.Status, got.Result, got.Comment)

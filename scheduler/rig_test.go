@@ -43,11 +43,13 @@ type rigOptions struct {
 	tasks   func(*store.Store) scheduler.Tasks
 	nodes   func(*store.Store) scheduler.Nodes
 	adopter scheduler.Adopter
-	begin   time.Time // when the test begins; zero: when the bubble does
-	node    string    // its name; "": n1
-	store   *store.Store
-	stray   time.Duration // zero: ten seconds
-	lease   time.Duration // zero: leaseLength
+	// simulated says that every call is.
+	simulated bool
+	begin     time.Time // when the test begins; zero: when the bubble does
+	node      string    // its name; "": n1
+	store     *store.Store
+	stray     time.Duration // zero: ten seconds
+	lease     time.Duration // zero: leaseLength
 	// lostAnswer loses the answers to the commits of calls without a task.
 	lostAnswer bool
 	beside     *rig // the node whose queue it works, too
@@ -190,7 +192,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Lease: r.lease, Workers: o.workers,
+		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Simulated: o.simulated, Lease: r.lease, Workers: o.workers,
 		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{

@@ -29,6 +29,19 @@ func (w Window) hold(held Hold, now time.Time) (hold Hold, never bool) {
 	return hold, never
 }
 
+// WakeIn is Wake of a queue with a window. What waits for one that never opens
+// is to be ended, however full the queue is.
+func (r Runtime) WakeIn(w Window, q Queue, first, now time.Time) time.Time {
+	wake := r.Wake(q, first)
+	if !wake.IsZero() || !q.On || !q.DeletedAt.IsZero() || first.IsZero() {
+		return wake
+	}
+	if _, never := w.hold(Hold{}, now); never {
+		return later(first, r.Hold.Until)
+	}
+	return wake
+}
+
 // At returns the row as it is to be read at now: held by its queue's window,
 // also when no claim has looked at it since the window closed.
 func (r Runtime) At(w Window, now time.Time) Runtime {

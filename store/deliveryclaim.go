@@ -99,7 +99,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhoo
 		if err := t.settle(c.Now, stale); err != nil {
 			return err
 		}
-		if err := t.lease(c.Now, fresh); err != nil {
+		if err := t.lease(c, fresh); err != nil {
 			return err
 		}
 		work, err = t.signed(c.Now, fresh)
@@ -152,8 +152,8 @@ func scanDelivery(r *sql.Rows, d *scheduler.Delivery) error {
 }
 
 // lease makes the deliveries this claim's until its lease ends.
-func (t *tx) lease(now time.Time, claimed []scheduler.Delivery) error {
-	token, until := rand.Text(), now.Add(webhooks.Lease)
+func (t *tx) lease(c webhooks.Claim, claimed []scheduler.Delivery) error {
+	token, until := leaseOf(c.Owner)+rand.Text(), c.Now.Add(webhooks.Lease)
 	for i := range claimed {
 		claimed[i].LeaseToken, claimed[i].LeaseUntil = token, until
 	}

@@ -197,3 +197,36 @@ func TestASweepLeavesWhatWaits(t *testing.T) {
 		w.wantStates("after a sweep", "1/1 ready", "1/2 held")
 	})
 }
+
+// A node that comes back under its name does not wait for the leases that its
+// former life took; those of others, and its own, are left alone.
+func TestANodeTakesItsDeliveriesBack(t *testing.T) {
+	each(t, 0, func(w *world) {
+		for i := range 4 {
+			w.put(w.event(scheduler.TaskID(i+1), 1, hookA))
+		}
+		at := time.Now()
+		claim := func(node string, epoch int64, room int) []webhooks.Work {
+			w.Helper()
+			work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{
+				Now: at, Room: room, PerOrigin: 16, Share: 16, Owner: scheduler.Owner{Node: node, Epoch: epoch},
+			})
+			if err != nil {
+				w.Fatal(err)
+			}
+			return work
+		}
+		former := claim("n1", 1, 1)
+		claim("n1", 2, 1)
+		claim("n1/2", 1, 1)
+		claim("n", 1, 1)
+		freed, err := w.s.FreeDeliveries(w.Context(), scheduler.Owner{Node: "n1", Epoch: 2}, at)
+		if err != nil || freed != 1 {
+			w.Fatalf("%d were freed: %v", freed, err)
+		}
+		again := claim("n1", 2, 9)
+		if len(again) != 1 || again[0].Delivery.ID != former[0].Delivery.ID {
+			w.Errorf("claimed %d, want what the former life was sending", len(again))
+		}
+	})
+}

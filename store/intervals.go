@@ -80,11 +80,25 @@ func (s *Store) UpdateInterval(ctx context.Context, client scheduler.ClientID, i
 	})
 }
 
-// reconsider lets the next claim look anew at queues that are locked.
+// reconsider lets the next claim look anew at queues that are locked, with the
+// windows that they have now.
 func (t *tx) reconsider(locked []lockedQueue) error {
 	now := t.now().UTC()
+	ids := make([]scheduler.QueueID, len(locked))
 	for i := range locked {
-		locked[i].runtime = locked[i].runtime.Reconsider(locked[i].queue, now)
+		ids[i] = locked[i].queue.ID
+	}
+	fresh, err := t.readQueues(ids)
+	if err != nil {
+		return err
+	}
+	windows := make(map[scheduler.QueueID]scheduler.Window, len(fresh))
+	for _, l := range fresh {
+		windows[l.queue.ID] = l.window
+	}
+	for i := range locked {
+		l := &locked[i]
+		l.runtime, l.window = l.runtime.Reconsider(l.queue, now), windows[l.queue.ID]
 	}
 	return t.saveRuntimes(locked)
 }

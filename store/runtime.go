@@ -130,7 +130,7 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 	for i := range locked {
 		l := &locked[i]
 		before := l.runtime.WakeAt
-		l.runtime.WakeAt = l.runtime.Wake(l.queue, l.first)
+		l.runtime.WakeAt = l.runtime.WakeIn(l.window, l.queue, l.first, t.now())
 		if w := l.runtime.WakeAt; !w.IsZero() && (before.IsZero() || w.Before(before)) {
 			t.lowered = true
 		}

@@ -292,6 +292,35 @@ func TestClaimKeepsToTheWindow(t *testing.T) {
 	})
 }
 
+// What waits for a window that never opens is finished at once, not when a slot
+// comes free.
+func TestAFullQueueWhoseWindowNeverOpens(t *testing.T) {
+	each(t, 1, func(w *world) {
+		owner := w.join("n1")
+		tasks := w.addDue(3)
+		if n := len(w.claim(owner, 9).Started); n != 1 {
+			w.Fatalf("%d started", n)
+		}
+		was := w.now
+		w.now = w.now.Add(-6 * time.Hour) // so that the window is over
+		id := w.window(true)
+		w.now = was
+		_, err := w.s.UpdateQueue(context.Background(), w.cl.ID, w.queue.ID, func(q *scheduler.Queue) error { q.IntervalID = id; return nil })
+		must(w.T, err)
+		for range 2 {
+			w.claim(owner, 9)
+		}
+		for _, task := range tasks[1:] {
+			if got := w.task(task.ID); got.Comment != scheduler.CommentNever {
+				w.Errorf("task %d is %s %q", task.ID, got.Status, got.Comment)
+			}
+		}
+		if next := w.claim(owner, 9).Next; !next.IsZero() {
+			w.Errorf("nothing waits, and the next look is at %s", next)
+		}
+	})
+}
+
 func TestClaimKeepsToTheStartRate(t *testing.T) {
 	each(t, 0, func(w *world) {
 		ctx := context.Background()

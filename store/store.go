@@ -106,7 +106,10 @@ func (s *Store) Ping(ctx context.Context) error {
 // earlier than was known.
 func (s *Store) OnTasks(wake func()) { s.onTasks.Store(&wake) }
 
-// OnEvents sets what is called after a commit that owes events.
+// OnEvents sets what is called after a commit that owes events. Other nodes are
+// not told: who owes an event sends it, and while its slots are full the others
+// find it with their next tick. A NOTIFY with every event would make all commits
+// of the cluster wait for each other.
 func (s *Store) OnEvents(wake func()) { s.onEvents.Store(&wake) }
 
 // OnTransition sets what is called after a commit, with each transition that

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -58,10 +59,11 @@ type Receiver struct {
 // Claim asks for deliveries that are due.
 type Claim struct {
 	Now       time.Time
-	Room      int      // at most so many
-	PerOrigin int      // no receiver has more leased than these, over all nodes, but by its own limit
-	Share     int      // nor more than these, whatever its limit
-	After     Receiver // whose turn was last; the one behind it comes first
+	Room      int             // at most so many
+	PerOrigin int             // no receiver has more leased than these, over all nodes, but by its own limit
+	Share     int             // nor more than these, whatever its limit
+	After     Receiver        // whose turn was last; the one behind it comes first
+	Owner     scheduler.Owner // who claims
 }
 
 // Outbox keeps the deliveries. Its methods are called by one goroutine.
@@ -93,13 +95,14 @@ type Observer interface {
 // Options make a Notifier.
 type Options struct {
 	Outbox    Outbox
-	Guard     Guard             // which addresses events may go to
-	Now       func() time.Time  // time.Now if nil
-	Log       *slog.Logger      // slog.Default if nil
-	Observer  Observer          // may be nil
-	Slots     int               // requests in flight at most; DefaultSlots if 0
-	PerOrigin int               // of them to one origin; DefaultPerOrigin if 0
-	Transport http.RoundTripper // NewTransport(Guard, …) if nil
+	Owner     func() scheduler.Owner // who claims; nil: nobody in particular
+	Guard     Guard                  // which addresses events may go to
+	Now       func() time.Time       // time.Now if nil
+	Log       *slog.Logger           // slog.Default if nil
+	Observer  Observer               // may be nil
+	Slots     int                    // requests in flight at most; DefaultSlots if 0
+	PerOrigin int                    // of them to one origin; DefaultPerOrigin if 0
+	Transport http.RoundTripper      // NewTransport(Guard, …) if nil
 }
 
 // Notifier delivers what the outbox holds.
@@ -118,6 +121,9 @@ func New(o Options) *Notifier {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Owner == nil {
+		o.Owner = func() scheduler.Owner { return scheduler.Owner{} }
 	}
 	if o.Slots == 0 {
 		o.Slots = DefaultSlots
@@ -203,7 +209,7 @@ func (r *round) claim(ctx context.Context) {
 			return
 		}
 		work, err := r.o.Outbox.ClaimDeliveries(ctx, Claim{
-			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, Share: r.share(free), After: r.last,
+			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, Share: r.share(free), After: r.last, Owner: r.o.Owner(),
 		})
 		if err != nil {
 			if ctx.Err() == nil {
@@ -267,20 +273,47 @@ func (r *round) take(s Settlement) {
 // settle writes what is done. If that fails it is tried again with the next
 // tick: losing it would only send the event once more, but why.
 func (r *round) settle(ctx context.Context) {
-	if len(r.settled) == 0 {
-		return
+	r.settled = r.write(ctx, r.settled)
+}
+
+// write writes settlements and returns those that are to be tried again. A
+// batch that the database refuses for what is in it is halved until the bad one
+// stands alone: that one is written without the receiver's words, else left to
+// its lease.
+func (r *round) write(ctx context.Context, done []Settlement) (again []Settlement) {
+	if len(done) == 0 {
+		return nil
 	}
-	turns, err := r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), r.settled)
-	if err != nil {
+	turns, err := r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), done)
+	half, bad := len(done)/2, &done[0]
+	switch {
+	case err == nil:
+		for _, t := range turns {
+			r.announce(ctx, t)
+		}
+		return nil
+	case !errors.Is(err, scheduler.ErrData):
 		if ctx.Err() == nil {
 			r.o.Log.ErrorContext(ctx, "deliveries could not be settled", "err", err)
 		}
-		return
+		return done
+	case half > 0:
+		return append(r.write(ctx, done[:half]), r.write(ctx, done[half:])...)
+	case bad.Try != nil:
+		r.o.Log.ErrorContext(ctx, "the database refuses what a receiver said; the try is recorded without it",
+			"err", err, "delivery", bad.Delivery.ID)
+		bare := *bad
+		bare.Try = &Try{At: bad.Try.At, Took: bad.Try.Took, Status: bad.Try.Status, Error: bad.Try.Error}
+		if turns, err = r.o.Outbox.SettleDeliveries(ctx, r.o.Now(), []Settlement{bare}); err == nil {
+			for _, t := range turns {
+				r.announce(ctx, t)
+			}
+			return nil
+		}
 	}
-	r.settled = nil
-	for _, t := range turns {
-		r.announce(ctx, t)
-	}
+	r.o.Log.ErrorContext(ctx, "the database refuses what became of a delivery; it is sent again when its lease is over",
+		"err", err, "delivery", bad.Delivery.ID)
+	return nil
 }
 
 // announce tells that the state of a destination changed.

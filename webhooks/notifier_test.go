@@ -310,6 +310,38 @@ func (b breaking) SettleDeliveries(ctx context.Context, now time.Time, done []we
 	return b.Outbox.SettleDeliveries(ctx, now, done)
 }
 
+// refusing is an outbox whose database takes nothing that a receiver said, for
+// one of its deliveries.
+type refusing struct {
+	webhooks.Outbox
+	bad scheduler.DeliveryID
+}
+
+func (f refusing) SettleDeliveries(ctx context.Context, now time.Time, done []webhooks.Settlement) ([]webhooks.Turn, error) {
+	for _, s := range done {
+		if s.Delivery.ID == f.bad && s.Try != nil && len(s.Try.Response) > 0 {
+			return nil, fmt.Errorf("%w: for this test", scheduler.ErrData)
+		}
+	}
+	return f.Outbox.SettleDeliveries(ctx, now, done)
+}
+
+// One answer that the database refuses keeps no other from being settled, and
+// is settled itself without the receiver's words.
+func TestASettlementThatIsRefused(t *testing.T) {
+	virtual(t, func(r *rig) {
+		r.o.Outbox = refusing{r.s, 3}
+		r.owe(slices.Repeat([]string{hook}, 8)...)
+		r.during(10 * time.Second)
+		if n := len(r.net.arrived()); n != 8 {
+			r.Errorf("%d requests for 8 events", n)
+		}
+		if n := r.left(); n != 0 {
+			r.Errorf("%d are left", n)
+		}
+	})
+}
+
 func TestAKillBetweenAnswerAndSettlingSendsTwice(t *testing.T) {
 	virtual(t, func(r *rig) {
 		r.owe(hook)

@@ -69,13 +69,13 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
 		Tasks: db, Callbacks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
-		Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
+		Simulated: cfg.Dialer == "sim", Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
 	})
 	node := scheduler.NewNode(scheduler.NodeOptions{
 		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Left: func(left []scheduler.Task) { dispatcher.Recover(left) }, Log: log,
 	})
 	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
-	notifier := webhooks.New(webhooks.Options{Outbox: db, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
+	notifier := webhooks.New(webhooks.Options{Outbox: db, Owner: lease.Owner, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
 	db.OnTasks(dispatcher.Wake)
 	db.OnEvents(notifier.Wake)
 	db.OnTransition(observed.Wrote)
@@ -92,6 +92,10 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 		return nil // asked to stop while another process held the name
 	case err != nil:
 		return fmt.Errorf("join as node %s: %w", cfg.Node, err)
+	}
+
+	if _, err := db.FreeDeliveries(ctx, lease.Owner(), clock.Now()); err != nil {
+		log.Warn("deliveries of this node's former life wait for their leases to run out", "err", err)
 	}
 
 	// What starts work ends with the signal (ctx); what finishes it, later.
