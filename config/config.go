@@ -47,6 +47,8 @@ type Sim struct {
 	Talk          time.Duration // before a call ends by itself
 	Seed          uint64        // 0: random
 	Journal       string        // file that every leg is written to; "": none
+	OutageAfter   time.Duration // from the start until every call is refused
+	OutageFor     time.Duration // how long that lasts; 0: no outage
 }
 
 // Secret is a value that never appears in a log or a message.

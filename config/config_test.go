@@ -91,6 +91,7 @@ func TestValues(t *testing.T) {
 		"a key in base64":                {"SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", check(func(c config.Config) any { return len(c.SecretKey) }, "32")},
 		"several networks":               {"WEBHOOK_ALLOW_CIDRS", "10.1.2.3/8, ::1/128", check(func(c config.Config) any { return c.WebhookAllowed }, "[10.0.0.0/8 ::1/128]")},
 		"a region in any case":           {"DEFAULT_REGION", "it", check(func(c config.Config) any { return c.DefaultRegion }, "IT")},
+		"an outage":                      {"SIM_OUTAGE", "30s/2m", check(func(c config.Config) any { return fmt.Sprint(c.Sim.OutageAfter, c.Sim.OutageFor) }, "30s 2m0s")},
 		"a seed of 64 bits":              {"SIM_SEED", "18446744073709551615", check(func(c config.Config) any { return c.Sim.Seed }, "18446744073709551615")},
 		"a level":                        {"LOG_LEVEL", "warn", check(func(c config.Config) any { return c.LogLevel }, "WARN")},
 		"an empty value is no value":     {"LEASE", "", check(lease, "15s")},
@@ -115,7 +116,7 @@ func TestBadValues(t *testing.T) {
 	bad := map[string]string{
 		"LISTEN": "8080", "METRICS_LISTEN": "localhost:99999", "DATABASE_URL": "mysql://u:hunter2hunter2@h/d", "MIGRATE": "maybe",
 		"ADMIN_USERNAME": "a b", "ADMIN_PASSWORD": "hunter2", "SECRET_KEY": "hunter2", "WORKERS": "0", "NODE": "a/b", "LEASE": "15", "GRACE": "25h",
-		"DIALER": "skype", "SIM_ANSWER_PERCENT": "101", "SIM_RING_MS": "-1", "SIM_TALK_MS": "3s", "SIM_SEED": "x",
+		"DIALER": "skype", "SIM_ANSWER_PERCENT": "101", "SIM_RING_MS": "-1", "SIM_TALK_MS": "3s", "SIM_SEED": "x", "SIM_OUTAGE": "30s/0s",
 		"DEFAULT_REGION": "ZZ", "WEBHOOK_ALLOW_CIDRS": "10.0.0.1", "TRUSTED_PROXIES": "proxy", "LOG_FORMAT": "xml", "LOG_LEVEL": "loud", "CONFIG": "none.yaml",
 		"KEEP_CALLS": "23h", "KEEP_FINISHED": "90", "SMTP_URL": "smtp://u:hunter2hunter2@h",
 	}

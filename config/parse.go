@@ -152,6 +152,21 @@ func duration(to *time.Duration, s string, low, high time.Duration) error {
 	return nil
 }
 
+// outage reads when an outage begins and how long it lasts: 30s/2m.
+func outage(to *Sim, s string) error {
+	after, lasts, ok := strings.Cut(s, "/")
+	if !ok {
+		return errors.New("must be two durations, such as 30s/2m")
+	}
+	if err := duration(&to.OutageAfter, after, 0, 24*time.Hour); err != nil {
+		return fmt.Errorf("the time before it %w", err)
+	}
+	if err := duration(&to.OutageFor, lasts, time.Second, 24*time.Hour); err != nil {
+		return fmt.Errorf("the time that it lasts %w", err)
+	}
+	return nil
+}
+
 func oneOf(to *string, s string, choices ...string) error {
 	for _, c := range choices {
 		if s == c {

@@ -63,6 +63,8 @@ var settings = []setting{
 		set: func(c *Config, s string) error { return seed(&c.Sim.Seed, s) }},
 	{name: "SIM_JOURNAL", shown: "none", doc: "simulated carrier: file that gets one JSON line per originate and end",
 		set: func(c *Config, s string) error { c.Sim.Journal = s; return nil }},
+	{name: "SIM_OUTAGE", shown: "none", doc: "simulated carrier: every call is refused as congested in a time after the start, such as `30s/2m`: from 30 s on, for two minutes",
+		set: func(c *Config, s string) error { return outage(&c.Sim, s) }},
 	{name: "SOUNDS_DIR", shown: "none", doc: "directory of announcements: `ID.wav`, linear PCM of 16 bits, mono, 8000 Hz, read at start",
 		set: func(c *Config, s string) error { c.SoundsDir = s; return nil }},
 	{name: "DEFAULT_REGION", shown: "none", doc: "country (ISO 3166-1, two letters) of numbers without a country code",

@@ -120,6 +120,7 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 	case "sim":
 		return sim.New(sim.Options{
 			AnswerPercent: cfg.Sim.AnswerPercent, Ring: cfg.Sim.Ring, Talk: cfg.Sim.Talk, Seed: simSeed(cfg), Journal: cfg.Sim.Journal,
+			Outage: sim.Outage{After: cfg.Sim.OutageAfter, For: cfg.Sim.OutageFor},
 		})
 	case "sip":
 		return openSIP(cfg.Trunks, log)

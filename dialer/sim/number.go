@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"ringback/dialer"
 )
@@ -36,8 +37,12 @@ var bySuffix = []struct {
 // answers with the percentage of the options; the rest is no answer or busy,
 // half and half. That is decided by seed, number, role, task and attempt alone:
 // the order and the speed in which calls are made change nothing, another
-// attempt may end in another way, and the call's random id plays no part.
+// attempt may end in another way, and the call's random id plays no part. During
+// an outage every number is congested.
 func (d *Driver) behaviourOf(o dialer.Originate) behaviour {
+	if into := time.Since(d.made) - d.o.Outage.After; into >= 0 && into < d.o.Outage.For {
+		return congested
+	}
 	number := o.Number.Dial()
 	for _, s := range bySuffix {
 		if strings.HasSuffix(number, s.suffix) {

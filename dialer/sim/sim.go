@@ -21,12 +21,18 @@ type Options struct {
 	Talk          time.Duration // from the bridge until B hangs up
 	Seed          uint64        // the same seed, the same outcomes
 	Journal       string        // file that every leg's start and end is appended to; "": none
+	Outage        Outage        // when every number is congested
 }
+
+// Outage is a time in which the carrier takes no call, told from when the
+// driver was made; the zero Outage is none.
+type Outage struct{ After, For time.Duration }
 
 // Driver is the simulated carrier. It keeps no goroutine: a leg is a timer.
 type Driver struct {
 	o       Options
 	journal *journal // nil: none
+	made    time.Time
 
 	mu     sync.Mutex
 	legs   map[dialer.LegID]*leg
@@ -46,8 +52,10 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("answer percentage %d is not between 0 and 100", o.AnswerPercent)
 	case o.Ring < 0 || o.Talk < 0:
 		return nil, errors.New("ring and talk times of the simulated carrier must not be negative")
+	case o.Outage.After < 0 || o.Outage.For < 0:
+		return nil, errors.New("the outage of the simulated carrier must not be negative")
 	}
-	d := &Driver{o: o, legs: map[dialer.LegID]*leg{}}
+	d := &Driver{o: o, made: time.Now(), legs: map[dialer.LegID]*leg{}}
 	if o.Journal != "" {
 		var err error
 		if d.journal, err = openJournal(o.Journal); err != nil {
