@@ -12,6 +12,6 @@ import (
 func Address(d *Driver) string { return d.stations[0].addr.String() }
 
 // Find is where requests to a URI may go over UDP, as the resolver has it.
-func Find(ctx context.Context, resolver *net.Resolver, uri msg.Uri) ([]netip.AddrPort, error) {
-	return finder{resolver: resolver, over: overUDP, v4: true}.find(ctx, uri)
+func Find(ctx context.Context, resolver *net.Resolver, v4 bool, uri msg.Uri) ([]netip.AddrPort, error) {
+	return finder{resolver: resolver, over: overUDP, v4: v4}.find(ctx, uri)
 }

@@ -3,7 +3,11 @@ package sip_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"ringback/dialer"
 	"ringback/dialer/sip"
@@ -55,5 +59,74 @@ func TestAStateThatIsNoneIsGivenUp(t *testing.T) {
 	}
 	if d.Recover(context.Background(), "other", nil) == nil {
 		t.Error("a trunk that is not was no error")
+	}
+}
+
+// TestAnAnswerToNobodyIsEnded if it comes from the trunk; a stranger could let
+// us send requests to anyone.
+func TestAnAnswerToNobodyIsEnded(t *testing.T) {
+	t.Parallel()
+	listen := func(ip net.IP) *net.UDPConn {
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	peer, stranger := listen(net.IPv4(127, 0, 0, 1)), listen(net.IPv4(127, 0, 0, 2))
+	d := openTrunks(t, sip.Trunk{Endpoint: fmt.Sprintf("sip:{number}@%s", peer.LocalAddr())})
+	to, err := net.ResolveUDPAddr("udp4", sip.Address(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for claim, c := range map[string]struct {
+		from    *net.UDPConn
+		status  string
+		headers string
+		want    string // the methods of what comes back
+	}{
+		"of the trunk":                 {peer, "200 OK", "To: <sip:1@h>;tag=b\nCSeq: 7 INVITE\n", "ACK 7, BYE 1048583"},
+		"of a stranger":                {stranger, "200 OK", "To: <sip:1@h>;tag=b\nCSeq: 7 INVITE\n", ""},
+		"a refusal":                    {peer, "486 Busy Here", "To: <sip:1@h>;tag=b\nCSeq: 7 INVITE\n", ""},
+		"an answer to something else":  {peer, "200 OK", "To: <sip:1@h>;tag=b\nCSeq: 7 BYE\n", ""},
+		"an answer that makes no call": {peer, "200 OK", "To: <sip:1@h>\nCSeq: 7 INVITE\n", ""},
+	} {
+		text := "SIP/2.0 " + c.status + "\nVia: SIP/2.0/UDP " + sip.Address(d) + ";branch=z9hG4bKgone\nFrom: <sip:us@h>;tag=a\n" + c.headers +
+			"Call-ID: 0123-a1\nContact: <sip:p@" + c.from.LocalAddr().String() + ">\nContent-Length: 0\n\n"
+		for range 2 { // it comes again until it is acknowledged
+			if _, err := c.from.WriteToUDP([]byte(strings.ReplaceAll(text, "\n", "\r\n")), to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := heard(t, c.from); got != c.want {
+			t.Errorf("%s is answered by %q, want %q", claim, got, c.want)
+		}
+	}
+}
+
+// heard answers requests for half a second and returns them, each once, as
+// method and number.
+func heard(t *testing.T, conn *net.UDPConn) string {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := conn.ReadFromUDP(buf)
+		if err != nil {
+			return strings.Join(list, ", ")
+		}
+		text := string(buf[:n])
+		for _, m := range headerLine.FindAllStringSubmatch(text, -1) {
+			if number, method, ok := strings.Cut(m[2], " "); m[1] == "CSeq" && ok && !slices.Contains(list, method+" "+number) {
+				list = append(list, method+" "+number)
+			}
+		}
+		if first, rest, ok := strings.Cut(text, "\r\n"); ok && strings.HasPrefix(first, "BYE ") {
+			_, _ = conn.WriteToUDP([]byte("SIP/2.0 200 OK\r\n"+rest), from)
+		}
 	}
 }

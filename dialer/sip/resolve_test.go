@@ -71,9 +71,12 @@ func (z zone) answer(query dnsmessage.Message) ([]byte, error) {
 	for _, line := range lines {
 		h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}
 		var body dnsmessage.ResourceBody
-		if q.Type == dnsmessage.TypeA {
+		switch q.Type {
+		case dnsmessage.TypeA:
 			body = &dnsmessage.AResource{A: netip.MustParseAddr(line).As4()}
-		} else {
+		case dnsmessage.TypeAAAA:
+			body = &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr(line).As16()}
+		default:
 			var srv dnsmessage.SRVResource
 			var target string
 			if _, err := fmt.Sscan(line, &srv.Priority, &srv.Weight, &srv.Port, &target); err != nil {
@@ -102,6 +105,8 @@ func TestWhereANameIs(t *testing.T) {
 		"_sip._udp.lost.test SRV":   {"0 0 5060 gone.carrier.test."},
 		"_sip._udp.broken.test SRV": {"broken"},
 		"broken.test A":             {"192.0.2.6"},
+		"six.test AAAA":             {"2001:db8::1", "2001:db8::2"},
+		"six.test A":                {"192.0.2.66"},
 	}.serve(t)
 	for claim, c := range map[string]struct {
 		host string
@@ -116,11 +121,12 @@ func TestWhereANameIs(t *testing.T) {
 		"one that offers nothing":                            {"none.test", 0, ""},
 		"one whose only server is gone":                      {"lost.test", 0, ""},
 		"servers that cannot be asked for are not passed by": {"broken.test", 0, ""},
-		"one that is not":                                    {"no.such.test", 0, ""},
+		"IPv6":            {"six.test", 6, "[[2001:db8::1]:6 [2001:db8::2]:6]"},
+		"one that is not": {"no.such.test", 0, ""},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			t.Parallel()
-			list, err := sip.Find(t.Context(), resolver, msg.Uri{Scheme: "sip", Host: c.host, Port: c.port})
+			list, err := sip.Find(t.Context(), resolver, claim != "IPv6", msg.Uri{Scheme: "sip", Host: c.host, Port: c.port})
 			if got := fmt.Sprint(list); (err != nil) != (c.want == "") || err == nil && got != c.want {
 				t.Errorf("%s, %v, want %s", got, err, c.want)
 			}
@@ -135,7 +141,7 @@ func TestServersOfOnePriorityAreDrawnByWeight(t *testing.T) {
 	}.serve(t)
 	first := 0
 	for range 400 {
-		list, err := sip.Find(t.Context(), resolver, msg.Uri{Scheme: "sip", Host: "carrier.test"})
+		list, err := sip.Find(t.Context(), resolver, true, msg.Uri{Scheme: "sip", Host: "carrier.test"})
 		if err != nil || len(list) != 2 {
 			t.Fatal(list, err)
 		}
@@ -184,8 +190,13 @@ func TestALegGoesToTheNextAddress(t *testing.T) {
 	t.Parallel()
 	for claim, first := range map[string]func(t *testing.T) (port int, done func()){
 		"when the first is overloaded": func(t *testing.T) (int, func()) {
-			p := refusing(t, 1)
-			return int(p.Addr.Port()), p.Wait
+			p := refusing(t, sipptest.Many)
+			return int(p.Addr.Port()), func() {
+				if n := strings.Count(p.Messages(), "\nINVITE sip:"); n != 1 {
+					t.Errorf("the address that failed was tried %d times", n)
+				}
+				p.Finish()
+			}
 		},
 		"when the first says nothing": func(t *testing.T) (int, func()) { return sipptest.FreePort(t), func() {} },
 		"and an answer that the first gives later is ended": func(t *testing.T) (int, func()) {
