@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,28 +104,36 @@ func TestAnAnswerToNobodyIsEnded(t *testing.T) {
 	}
 }
 
-// heard answers requests for half a second and returns them, each once, as
-// method and number.
+// heard listens to requests for half a second and returns them as method and
+// number: an ACK once, a BYE once a transaction. It answers a BYE that comes again.
 func heard(t *testing.T, conn *net.UDPConn) string {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	var list []string
+	seen := map[string]bool{}
 	buf := make([]byte, 1<<16)
 	for {
 		n, from, err := conn.ReadFromUDP(buf)
 		if err != nil {
 			return strings.Join(list, ", ")
 		}
-		text := string(buf[:n])
-		for _, m := range headerLine.FindAllStringSubmatch(text, -1) {
-			if number, method, ok := strings.Cut(m[2], " "); m[1] == "CSeq" && ok && !slices.Contains(list, method+" "+number) {
-				list = append(list, method+" "+number)
-			}
+		headers := map[string]string{}
+		for _, m := range headerLine.FindAllStringSubmatch(string(buf[:n]), -1) {
+			headers[m[1]] = m[2]
 		}
-		if first, rest, ok := strings.Cut(text, "\r\n"); ok && strings.HasPrefix(first, "BYE ") {
+		first, rest, _ := strings.Cut(string(buf[:n]), "\r\n")
+		number, method, _ := strings.Cut(headers["CSeq"], " ")
+		key := method + " " + number
+		if method == "BYE" {
+			key = headers["Via"]
+		}
+		if !seen[key] {
+			list = append(list, method+" "+number)
+		} else if strings.HasPrefix(first, "BYE ") {
 			_, _ = conn.WriteToUDP([]byte("SIP/2.0 200 OK\r\n"+rest), from)
 		}
+		seen[key] = true
 	}
 }
