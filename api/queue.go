@@ -32,6 +32,7 @@ type queueRequest struct {
 	interval      *scheduler.IntervalID
 	rate          *float64 // 0: none
 	priority      *int
+	beforeWait    *int // milliseconds
 	brake         brakeRequest
 }
 
@@ -55,7 +56,9 @@ var queueShape = newShape(
 		d.between(&r.brake.pause, 1, scheduler.MaxBrakePause)
 	}},
 	member[queueRequest]{"priority", "Priority", func(d *decoder, r *queueRequest) { d.between(&r.priority, 0, scheduler.MaxPriority) }},
-	member[queueRequest]{"before_wait_ms", "BeforeWait", func(d *decoder, _ *queueRequest) { d.notYet("0") }},
+	member[queueRequest]{"before_wait_ms", "BeforeWait", func(d *decoder, r *queueRequest) {
+		d.between(&r.beforeWait, 0, int(scheduler.MaxBeforeWait.Milliseconds()))
+	}},
 	member[queueRequest]{name: "id"},
 	member[queueRequest]{name: "create_date_utc"},
 	member[queueRequest]{name: "hold"},
@@ -192,6 +195,9 @@ func (r queueRequest) apply(q *scheduler.Queue) {
 	if r.priority != nil {
 		q.Priority = *r.priority
 	}
+	if r.beforeWait != nil {
+		q.BeforeWait = *r.beforeWait
+	}
 	r.brake.apply(&q.Brake)
 }
 
@@ -234,7 +240,7 @@ func tellHold(h scheduler.Hold) *holdAnswer {
 func tellQueue(q scheduler.Queue, r scheduler.Runtime, now time.Time) queueAnswer {
 	a := queueAnswer{
 		ID: q.ID, Name: q.Name, Comment: q.Comment, Status: "off",
-		ASRBasis: q.Brake.Basis, ASRWindow: q.Brake.Window, ASRMinAttempts: q.Brake.MinAttempts, ASRPause: q.Brake.Pause, Priority: q.Priority,
+		ASRBasis: q.Brake.Basis, ASRWindow: q.Brake.Window, ASRMinAttempts: q.Brake.MinAttempts, ASRPause: q.Brake.Pause, Priority: q.Priority, BeforeWait: q.BeforeWait,
 		CreateDate: date(q.CreatedAt), Hold: tellHold(r.Holds(q, now)),
 	}
 	if q.On {

@@ -49,6 +49,9 @@ func TestQueue(t *testing.T) {
 			if q = r.do("PUT", path, r.a.token, `{"priority":"9"}`).want(200).object(); q["priority"] != 9.0 || q["comment"] != "d" {
 				t.Errorf("became %v", q)
 			}
+			if q = r.do("PUT", path, r.a.token, `{"before_wait_ms":"3000"}`).want(200).object(); q["before_wait_ms"] != 3000.0 || q["priority"] != 9.0 {
+				t.Errorf("became %v", q)
+			}
 			if q = r.do("PUT", path, r.a.token, `{"priority":0}`).want(200).object(); q["priority"] != 0.0 {
 				t.Errorf("became %v", q)
 			}
@@ -108,14 +111,11 @@ func TestQueue(t *testing.T) {
 				t.Errorf("says %s", a.body)
 			}
 		})
-		for _, setting := range []string{
-			`"before_wait_ms":100`,
-		} {
-			name := strings.Split(setting, `"`)[1]
-			t.Run(name+" is not obeyed yet", func(t *testing.T) {
+		for _, wait := range []string{"-1", "3001", `"soon"`, "1.5"} {
+			t.Run("before_wait_ms "+wait, func(t *testing.T) {
 				r.t = t
-				faults := r.do("POST", list, r.a.token, `{"name":"q",`+setting+`}`).refused(409, "not_yet_supported")
-				if faults[name] == "" || len(faults) != 1 {
+				faults := r.do("POST", list, r.a.token, `{"name":"q","before_wait_ms":`+wait+`}`).refused(400, "validation_error")
+				if faults["before_wait_ms"] == "" || len(faults) != 1 {
 					t.Errorf("faults %v", faults)
 				}
 			})

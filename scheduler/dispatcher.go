@@ -70,6 +70,8 @@ type DispatcherOptions struct {
 	Recorder  *Recorder
 	Dialer    Dialer
 	Adopter   Adopter // nil: no call outlives its node
+	// Receivers are asked before a call of a queue that waits for their answers.
+	Receivers Receivers
 	Lease     *Lease
 	Workers   int              // calls under way at most, results not yet written included
 	Now       func() time.Time // the node's clock
@@ -233,6 +235,10 @@ func (d *Dispatcher) begin(ctx context.Context, s Started) {
 func (d *Dispatcher) work(ctx context.Context, s Started) {
 	task := s.Transition.Task
 	written := func(bool) { d.done(s.Call.ID) }
+	if tr, ok := d.ask(ctx, s); ok {
+		d.o.Recorder.Record(tr, written)
+		return
+	}
 	if !d.o.Lease.Valid() {
 		d.o.Recorder.Record(task.Release(d.o.Now()), written)
 		return

@@ -21,6 +21,9 @@ type Event struct {
 	Sequence int    // of the task's events over all its URLs, from 1
 	URL      string // never empty: what nobody asked for is no event
 	Task     Task   // as it became
+	// Wait is how long the event is kept for whoever asks for its answer, before it
+	// is sent like every other.
+	Wait time.Duration
 }
 
 // url returns where the task wants to hear of a kind; "" if nowhere.

@@ -14,12 +14,16 @@ const (
 	StepLose    Step = "lose"    // executed → delayed or finished, its node gone
 	StepCancel  Step = "cancel"  // waiting → finished; executed: asks the owner
 	StepDrop    Step = "drop"    // waiting → finished, without an attempt
+	StepSkip    Step = "skip"    // executed → finished, the receiver of its before-event wants no call
+	// StepPostpone is executed → as it was before Start, when that receiver says.
+	StepPostpone Step = "postpone"
 )
 
 // Comments of tasks whose call was cut short.
 const (
-	CommentLost = "attempt lost"
-	CommentCut  = "cut at shutdown"
+	CommentLost    = "attempt lost"
+	CommentCut     = "cut at shutdown"
+	CommentSkipped = "skipped"
 )
 
 // Transition is one step of a task's life: the task as it becomes, what must
@@ -29,7 +33,7 @@ type Transition struct {
 	Step    Step
 	Task    Task    // as it becomes
 	From    Guard   // what the row must still say
-	Attempt Attempt // inserted by start, deleted by release, else updated; see HasAttempt
+	Attempt Attempt // inserted by start, deleted by what takes it back, else updated; see HasAttempt
 	Events  []Event
 	Slot    int // change of the queue's Running: +1, 0 or -1
 	// Settles says that it is known from now on how A took the attempt: from
@@ -202,12 +206,8 @@ func (t Task) Release(now time.Time) Transition {
 	if !t.BridgedAt.IsZero() {
 		return t.Lose(now)
 	}
-	tr := t.begin(StepRelease, now)
-	tr.Slot, tr.Settles = -1, true
-	tr.Attempt = Attempt{CallID: t.CallID}
+	tr := t.takeBack(StepRelease, now)
 	n := &tr.Task
-	n.Attempts--
-	n.CallID = t.PrevCallID
 	n.Releases++
 	if n.FreeSince.IsZero() {
 		n.FreeSince = now
@@ -216,11 +216,42 @@ func (t Task) Release(now time.Time) Transition {
 		tr.finish(Failure, string(LocalError))
 		return tr.seal()
 	}
-	status := Scheduled
-	if n.Attempts > 0 {
-		status = Delayed
+	tr.wait(n.waited(), now.Add(freePause(n.Releases)))
+	return tr.seal()
+}
+
+// takeBack returns a transition that makes the attempt under way one that was
+// never begun.
+func (t Task) takeBack(step Step, now time.Time) Transition {
+	tr := t.begin(step, now)
+	tr.Slot, tr.Settles = -1, true
+	tr.Attempt = Attempt{CallID: t.CallID}
+	tr.Task.Attempts--
+	tr.Task.CallID = t.PrevCallID
+	return tr
+}
+
+// waited is how a task waits that has made its attempts.
+func (t Task) waited() Status {
+	if t.Attempts > 0 {
+		return Delayed
 	}
-	tr.wait(status, now.Add(freePause(n.Releases)))
+	return Scheduled
+}
+
+// Skip ends a task before its attempt was dialled: whoever was asked wants no
+// call.
+func (t Task) Skip(now time.Time) Transition {
+	tr := t.takeBack(StepSkip, now)
+	tr.finish(Failure, CommentSkipped)
+	return tr.seal()
+}
+
+// Postpone takes back an attempt before it was dialled; the task is due again
+// at a time, and its before-event is not sent again.
+func (t Task) Postpone(now, until time.Time) Transition {
+	tr := t.takeBack(StepPostpone, now)
+	tr.wait(tr.Task.waited(), until)
 	return tr.seal()
 }
 

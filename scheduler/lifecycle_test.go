@@ -103,6 +103,10 @@ func TestSteps(t *testing.T) {
 	}{
 		"the first attempt owes the before-event":    {fresh(), start, `executed, slot +1, 1 begun, 0+0 spent, before#1`},
 		"a later attempt owes the other one":         {retried, start, `executed, slot +1, 2 begun, 1+0 spent, before_again#2`},
+		"a skipped task made no attempt":             {dialling(), func(t Task) Transition { return t.Skip(now) }, `finished failed "skipped", slot -1, 0 begun, 0+0 spent, after#2`},
+		"nor did one whose first is postponed":       {dialling(), func(t Task) Transition { return t.Postpone(now, now.Add(time.Hour)) }, `scheduled in 1h0m0s, slot -1, 0 begun, 0+0 spent`},
+		"a later one waits as it did":                {second, func(t Task) Transition { return t.Postpone(now, now.Add(time.Hour)) }, `delayed in 1h0m0s, slot -1, 1 begun, 1+0 spent`},
+		"a postponed attempt is not told of again":   {dialling().Postpone(now, now.Add(time.Hour)).Task, start, `executed, slot +1, 1 begun, 0+0 spent`},
 		"a released attempt is not told of again":    {dialling().Release(now).Task, start, `executed, slot +1, 1 begun, 0+0 spent`},
 		"nor is a later one":                         {second.Release(now).Task, start, `executed, slot +1, 2 begun, 1+0 spent`},
 		"an event without a URL takes no number":     {with(dialling(), noBefore), func(t Task) Transition { return t.Connect(now) }, `executed, slot +0, 1 begun, 0+0 spent, success#1`},

@@ -16,10 +16,13 @@ type Queue struct {
 	StartRate float64
 	// Priority is 0 to 9; beside other queues of its client the queue weighs one
 	// more than it.
-	Priority  int
-	Brake     BrakeSettings `gorm:"embedded;embeddedPrefix:asr_"`
-	CreatedAt time.Time     `gorm:"serializer:instant;autoCreateTime:false"`
-	DeletedAt time.Time     `gorm:"serializer:instant"` // zero: live
+	Priority int
+	Brake    BrakeSettings `gorm:"embedded;embeddedPrefix:asr_"`
+	// BeforeWait is how long, in milliseconds, a call waits for the answer to its
+	// before-event; 0: not at all.
+	BeforeWait int
+	CreatedAt  time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+	DeletedAt  time.Time `gorm:"serializer:instant"` // zero: live
 }
 
 // Limits of a queue's start rate, in starts a second.

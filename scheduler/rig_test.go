@@ -43,6 +43,7 @@ type rigOptions struct {
 	tasks   func(*store.Store) scheduler.Tasks
 	nodes   func(*store.Store) scheduler.Nodes
 	adopter scheduler.Adopter
+	asked   scheduler.Receivers
 	// simulated says that every call is.
 	simulated bool
 	begin     time.Time // when the test begins; zero: when the bubble does
@@ -192,7 +193,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Simulated: o.simulated, Lease: r.lease, Workers: o.workers,
+		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Receivers: o.asked, Simulated: o.simulated, Lease: r.lease, Workers: o.workers,
 		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{

@@ -33,7 +33,7 @@ func (t Transition) Note() (n Noted, ok bool) {
 		QueueID: t.Task.QueueID, TaskID: t.Task.ID, Attempt: t.Task.Attempts, Step: t.Step, Times: 1, FirstAt: t.At, LastAt: t.At,
 	}
 	switch t.Step {
-	case StepRelease:
+	case StepRelease, StepPostpone, StepSkip:
 		n.Attempt++ // which was taken back
 		return n, true
 	case StepCancel:
@@ -145,8 +145,12 @@ func (t Trace) Timeline() []Moment {
 
 // moments are the first and the last time of a noted step.
 func (n Noted) moments() []Moment {
-	kind := map[Step]MomentKind{StepChange: MomentChanged, StepRelease: MomentReleased, StepCancel: MomentAsked, StepLose: MomentLost}[n.Step]
+	kind := map[Step]MomentKind{StepChange: MomentChanged, StepRelease: MomentReleased, StepSkip: MomentReleased, StepPostpone: MomentReleased,
+		StepCancel: MomentAsked, StepLose: MomentLost}[n.Step]
 	first := Moment{At: n.FirstAt, Kind: kind, Attempt: n.Attempt}
+	if n.Step == StepSkip || n.Step == StepPostpone {
+		first.Detail = "the receiver of its before-event said " + string(n.Step)
+	}
 	if n.Times == 1 {
 		return []Moment{first}
 	}

@@ -44,8 +44,11 @@ func (t *tx) writeAttempts(trs []scheduler.Transition) error {
 	for _, tr := range trs {
 		if tr.HasAttempt() {
 			step := tr.Step
-			if step == scheduler.StepLose {
+			switch step {
+			case scheduler.StepLose:
 				step = scheduler.StepEnd
+			case scheduler.StepSkip, scheduler.StepPostpone:
+				step = scheduler.StepRelease
 			}
 			byStep[step] = append(byStep[step], tr.Attempt)
 		}

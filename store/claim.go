@@ -97,7 +97,8 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 		locked[i].runtime.Hold, locked[i].runtime.NextStart = v.Hold, v.NextStart
 		for _, id := range v.Start {
 			d := tasks[id]
-			tr := d.task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch)
+			tr := d.task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch).
+				Asks(time.Duration(locked[i].queue.BeforeWait) * time.Millisecond)
 			trs = append(trs, tr)
 			claimed.Started = append(claimed.Started, scheduler.Started{
 				Transition: tr, Call: tr.Task.Call(d.ext), Due: d.task.ReadyAt,

@@ -40,19 +40,20 @@ var insertDeliveries = statement{
 	postgres: `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body,
 		state, next_at, expires_at, created_at)
 	SELECT h.client_id::uuid, h.task_id, h.event_id, h.kind, h.attempt, h.sequence, h.origin, h.url, h.body,
-		CASE WHEN waits THEN 'held' ELSE 'ready' END, CASE WHEN waits THEN h.hold_until ELSE h.now END, h.expires_at, h.now
+		CASE WHEN waits THEN 'held' ELSE 'ready' END, CASE WHEN waits THEN h.hold_until ELSE h.next_at END, h.expires_at, h.now
 	FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
-		$9::bytea[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::boolean[])
-		AS h(client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, now, hold_until, expires_at, behind)
+		$9::bytea[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::timestamptz[])
+		AS h(client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, now, hold_until, expires_at, behind, next_at)
 	CROSS JOIN LATERAL (SELECT h.behind OR h.sequence > 1 AND ` + undelivered + ` AS waits) w
 	ON CONFLICT (task_id, kind, attempt) DO NOTHING`,
 	sqlite: `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body,
 		state, next_at, expires_at, created_at)
 	SELECT h.client_id, h.task_id, h.event_id, h.kind, h.attempt, h.sequence, h.origin, h.url, h.body,
-		CASE WHEN waits THEN 'held' ELSE 'ready' END, CASE WHEN waits THEN h.hold_until ELSE h.now END, h.expires_at, h.now
+		CASE WHEN waits THEN 'held' ELSE 'ready' END, CASE WHEN waits THEN h.hold_until ELSE h.next_at END, h.expires_at, h.now
 	FROM (SELECT h.*, h.behind OR h.sequence > 1 AND ` + undelivered + ` AS waits
 		FROM (SELECT $1 AS client_id, $2 AS task_id, $3 AS event_id, $4 AS kind, $5 AS attempt, $6 AS sequence, $7 AS origin,
-			$8 AS url, $9 AS body, $10 AS now, $11 AS hold_until, $12 AS expires_at, $13 AS behind) h) h
+			$8 AS url, $9 AS body, $10 AS now, $11 AS hold_until, $12 AS expires_at, $13 AS behind,
+			$14 AS next_at) h) h
 	WHERE true ON CONFLICT (task_id, kind, attempt) DO NOTHING`,
 }
 
@@ -180,6 +181,7 @@ func (t *tx) insertDeliveries(events []scheduler.Event) error {
 		timeCol(events, func(e *E) time.Time { return e.At.Add(scheduler.HoldMost) }),
 		timeCol(events, func(e *E) time.Time { return e.Kind.Keeps(e.At) }),
 		col(behind, func(b *bool) bool { return *b }),
+		timeCol(events, func(e *E) time.Time { return now.Add(e.Wait) }), // until then it is left to who asks
 	}})
 }
 

@@ -198,3 +198,72 @@ func (t *tx) signed(now time.Time, claimed []scheduler.Delivery) ([]webhooks.Wor
 	}
 	return work, nil
 }
+
+// The event of a question, if it is nobody's yet and its destination takes events
+// as they come. As in dueDeliveries, what is in flight is among the first due
+// rows of the destination.
+const (
+	questionDelivery = `SELECT ` + deliveryColumns + ` FROM deliveries d WHERE task_id = $1 AND kind = $2 AND attempt = $3
+		AND state = 'ready' AND lease_until IS NULL FOR NO KEY UPDATE SKIP LOCKED`
+
+	questionDeliverySQLite = `SELECT ` + deliveryColumns + ` FROM deliveries d WHERE task_id = $1 AND kind = $2 AND attempt = $3
+		AND state = 'ready' AND lease_until IS NULL`
+
+	inFlight = `SELECT count(*) FROM (SELECT lease_until FROM deliveries WHERE state = 'ready' AND client_id = $1 AND origin = $2
+		AND next_at <= $3 ORDER BY next_at, id LIMIT $4) w WHERE lease_until > $3`
+
+	hurryQuestion = `UPDATE deliveries SET next_at = $2 WHERE id = $1`
+)
+
+// ClaimQuestion leases the event of a question; see webhooks.Questions.
+func (s *Store) ClaimQuestion(ctx context.Context, q scheduler.Question, c webhooks.Claim) (webhooks.Work, bool, error) {
+	var work []webhooks.Work
+	err := s.write(ctx, func(t *tx) error {
+		query := questionDeliverySQLite
+		if t.postgres != nil {
+			query = questionDelivery
+		}
+		found, err := collect(t, query, []any{int64(q.Task), string(q.Kind), q.Attempt}, scanDelivery)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		takes, err := t.takesMore(found[0], c.Now, c.PerOrigin)
+		if err != nil || !takes {
+			return err
+		}
+		// In flight it stands where those stand that are counted.
+		if _, err := t.pool.ExecContext(t.ctx, hurryQuestion, int64(found[0].ID), c.Now.UTC()); err != nil {
+			return err
+		}
+		if err := t.lease(c, found); err != nil {
+			return err
+		}
+		work, err = t.signed(c.Now, found)
+		return err
+	})
+	if err != nil || len(work) == 0 {
+		return webhooks.Work{}, false, err
+	}
+	return work[0], true, nil
+}
+
+// takesMore reports whether the destination of a delivery takes another request
+// now, and needs no care.
+func (t *tx) takesMore(d scheduler.Delivery, now time.Time, perOrigin int) (bool, error) {
+	var found []webhooks.Destination
+	if err := destinations(t.db, d.ClientID).Where("origin = ?", d.Origin).Find(&found).Error; err != nil {
+		return false, err
+	}
+	slots := perOrigin
+	if len(found) > 0 {
+		if found[0].Careful {
+			return false, nil
+		}
+		if found[0].Slots > 0 {
+			slots = found[0].Slots
+		}
+	}
+	flying, err := collect(t, inFlight, []any{string(d.ClientID), d.Origin, now.UTC(), slots},
+		func(r *sql.Rows, n *int) error { return r.Scan(n) })
+	return err == nil && flying[0] < slots, err
+}

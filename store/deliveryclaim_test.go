@@ -230,3 +230,57 @@ func TestANodeTakesItsDeliveriesBack(t *testing.T) {
 		}
 	})
 }
+
+func TestAQuestionIsClaimedByItself(t *testing.T) {
+	each(t, 0, func(w *world) {
+		asked := w.event(1, 1, hookA)
+		asked.Kind, asked.Wait = scheduler.EventBefore, time.Second
+		again := w.event(1, 2, hookA)
+		again.Kind, again.Wait = scheduler.EventBeforeAgain, time.Second
+		w.put(asked, again)
+		now := time.Now()
+		if n := len(w.lease(now, 10, 16)); n != 0 {
+			w.Fatalf("%d are sent like every other", n)
+		}
+		claim := func(kind scheduler.EventKind, attempt int) bool {
+			work, ok, err := w.s.ClaimQuestion(w.Context(), scheduler.Question{Task: 1, Kind: kind, Attempt: attempt}, webhooks.Claim{Now: now, PerOrigin: 16})
+			must(w.T, err)
+			if ok && (len(work.Secrets) == 0 || work.Delivery.Kind != kind) {
+				w.Errorf("%+v", work)
+			}
+			return ok
+		}
+		if claim(scheduler.EventBeforeAgain, 2) {
+			w.Error("one that waits for an earlier one was claimed")
+		}
+		if claim(scheduler.EventBefore, 2) {
+			w.Error("one that is not there was claimed")
+		}
+		if !claim(scheduler.EventBefore, 1) || claim(scheduler.EventBefore, 1) {
+			w.Error("it is not claimed once")
+		}
+		if n := len(w.lease(now.Add(2*time.Second), 10, 16)); n != 0 {
+			w.Errorf("%d are sent a second time", n)
+		}
+	})
+}
+
+func TestAQuestionTakesASlot(t *testing.T) {
+	each(t, 0, func(w *world) {
+		ask := func(task scheduler.TaskID, url string) bool {
+			e := w.event(task, 1, url)
+			e.Kind, e.Wait = scheduler.EventBefore, time.Second
+			w.put(e)
+			_, ok, err := w.s.ClaimQuestion(w.Context(), scheduler.Question{Task: task, Kind: scheduler.EventBefore, Attempt: 1}, webhooks.Claim{Now: time.Now(), PerOrigin: 2})
+			must(w.T, err)
+			return ok
+		}
+		if !ask(1, hookA) || !ask(2, hookA) || ask(3, hookA) {
+			w.Error("a receiver with two slots is not asked twice at a time")
+		}
+		w.alter(w.know(hookB), func(d *webhooks.Destination) { d.PausedAt = time.Now() })
+		if ask(4, hookB) {
+			w.Error("a paused receiver is asked")
+		}
+	})
+}

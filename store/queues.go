@@ -74,7 +74,7 @@ func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queu
 
 // settings are the fields of a queue that its owner may change, but its name.
 var settings = []any{
-	"Comment", "On", "Limit", "IntervalID", "StartRate", "Priority",
+	"Comment", "On", "Limit", "IntervalID", "StartRate", "Priority", "BeforeWait",
 	"asr_min_percent", "asr_basis", "asr_window", "asr_min_attempts", "asr_pause",
 }
 

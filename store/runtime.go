@@ -31,7 +31,7 @@ var lockRuntimes = statement{
 	sqlite:   `SELECT $1`, // the one writer holds every row
 }
 
-const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.deleted_at,
+const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.before_wait, q.deleted_at,
 	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake, r.tally,
 	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions,
@@ -86,7 +86,7 @@ func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
 	var conditions, brake, tally sql.RawBytes
-	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, nullTime{&q.DeletedAt},
+	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, &q.BeforeWait, nullTime{&q.DeletedAt},
 		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake, &tally,
 		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes,
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions, &l.limited)

@@ -81,6 +81,15 @@ type Outbox interface {
 	SweepDeliveries(ctx context.Context, now time.Time) (overtook int, err error)
 }
 
+// Questions are before-events whose answer a call waits for. Its method is called
+// by the goroutine of the outbox's.
+type Questions interface {
+	// ClaimQuestion leases the event that a question is; ok is false if it is not
+	// to be sent now: it waits for an earlier one, its receiver is left alone or
+	// busy, or another has it.
+	ClaimQuestion(ctx context.Context, q scheduler.Question, c Claim) (work Work, ok bool, err error)
+}
+
 // Observer is told what is worth counting. Its methods must not block.
 type Observer interface {
 	// Tried tells of one request: its kind of event, what became of the delivery
@@ -95,6 +104,7 @@ type Observer interface {
 // Options make a Notifier.
 type Options struct {
 	Outbox    Outbox
+	Questions Questions              // nil: nobody asks
 	Owner     func() scheduler.Owner // who claims; nil: nobody in particular
 	Guard     Guard                  // which addresses events may go to
 	Now       func() time.Time       // time.Now if nil
@@ -110,6 +120,7 @@ type Notifier struct {
 	o      Options
 	sender sender
 	wake   chan struct{}
+	asked  chan asked
 	done   chan Settlement
 	idle   func() // closes idle connections
 }
@@ -137,7 +148,7 @@ func New(o Options) *Notifier {
 	s := newSender(o.Transport, o.Now)
 	return &Notifier{
 		o: o, sender: s, idle: s.client.CloseIdleConnections,
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), asked: make(chan asked),
 		done: make(chan Settlement, o.Slots), // never blocks: one for each slot
 	}
 }
@@ -186,6 +197,8 @@ func (n *Notifier) Run(ctx context.Context) {
 		case s := <-n.done:
 			r.take(s)
 			r.settle(ctx)
+		case q := <-n.asked:
+			r.ask(ctx, q)
 		}
 	}
 }

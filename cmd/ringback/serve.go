@@ -67,15 +67,15 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	recorder := scheduler.NewRecorder(scheduler.RecorderOptions{
 		Results: db, Lease: lease, Now: clock.Now, Log: log,
 	})
+	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
+	notifier := webhooks.New(webhooks.Options{Outbox: db, Questions: db, Owner: lease.Owner, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: db, Callbacks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
+		Tasks: db, Callbacks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Receivers: notifier, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
 		Simulated: cfg.Dialer == "sim", Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
 	})
 	node := scheduler.NewNode(scheduler.NodeOptions{
 		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Left: func(left []scheduler.Task) { dispatcher.Recover(left) }, Log: log,
 	})
-	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
-	notifier := webhooks.New(webhooks.Options{Outbox: db, Owner: lease.Owner, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
 	db.OnTasks(dispatcher.Wake)
 	db.OnEvents(notifier.Wake)
 	db.OnTransition(observed.Wrote)

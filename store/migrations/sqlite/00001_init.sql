@@ -110,6 +110,7 @@ CREATE TABLE queues (
     interval_id      integer,
     start_rate       double precision NOT NULL DEFAULT 0 CHECK (start_rate BETWEEN 0 AND 100),
     priority         integer NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
+    before_wait      integer NOT NULL DEFAULT 0 CHECK (before_wait BETWEEN 0 AND 3000), -- milliseconds
     asr_min_percent  real    NOT NULL DEFAULT 0 CHECK (asr_min_percent = 0 OR asr_min_percent BETWEEN 1 AND 100), -- 0: no brake
     asr_basis        text    NOT NULL DEFAULT 'ner',
     asr_window       integer NOT NULL DEFAULT 600, -- seconds
