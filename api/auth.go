@@ -41,7 +41,7 @@ func (g guard) user(handle func(echo.Context, caller) error) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		return handle(c, caller{Principal: who})
+		return act(c, caller{Principal: who}, handle)
 	}
 }
 
@@ -53,7 +53,7 @@ func (g guard) client(handle func(echo.Context, caller) error) echo.HandlerFunc 
 		if err != nil {
 			return err
 		}
-		return handle(c, me)
+		return act(c, me, handle)
 	}
 }
 
@@ -87,7 +87,7 @@ func (g guard) extension(handle func(echo.Context, caller) error) echo.HandlerFu
 		if err != nil {
 			return err
 		}
-		return handle(c, caller{Principal: who, client: client.ID, settings: client.Settings})
+		return act(c, caller{Principal: who, client: client.ID, settings: client.Settings}, handle)
 	}
 }
 

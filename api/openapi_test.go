@@ -38,7 +38,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Scheduler": answered[queueAnswer](), "SchedulerRequest": asked(queueShape),
 		"Task": answered[taskAnswer](), "TaskRequest": asked(taskShape),
 		"CallbackParams": answered[paramsAnswer](), "CallbackParamsRequest": asked(paramsShape),
-		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](), "Bulk": answered[bulkAnswer](), "BulkRequest": asked(bulkShape), "TaskFilterRequest": asked(filterShape), "Moment": answered[momentAnswer](),
+		"IntervalRequest": asked(intervalShape), "Interval": answered[intervalAnswer](), "Preview": answered[previewAnswer](), "AuditEntry": answered[auditAnswer](), "Bulk": answered[bulkAnswer](), "BulkRequest": asked(bulkShape), "TaskFilterRequest": asked(filterShape), "Moment": answered[momentAnswer](),
 		"Forecast": answered[forecastAnswer](), "Stats": answered[statsAnswer](), "LegStats": answered[legStats](), "Ratio": answered[ratioAnswer](),
 		"Opening": answered[openingAnswer](), "Condition": asked(conditionShape),
 		"Extension": answered[extensionAnswer](), "ExtensionRequest": asked(extensionShape),

@@ -30,6 +30,7 @@ type Store interface {
 	TaskWriter
 	Changes
 	Bulks
+	Audit
 	History
 	DeliveryReader
 	DeliveryWriter
@@ -191,6 +192,13 @@ type TaskWriter interface {
 	// CancelTask ends a waiting task, or asks for the hang-up of an executed
 	// one; without hangup that is a Conflict.
 	CancelTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, hangup bool, now time.Time) error
+}
+
+// Audit reads who changed what. The store writes it with each change that is
+// made in a context with an actor.
+type Audit interface {
+	// Audit lists the entries that a filter selects, by id.
+	Audit(ctx context.Context, f scheduler.AuditFilter, p scheduler.Page) (scheduler.List[scheduler.AuditEntry], error)
 }
 
 // Bulks does things to many tasks of a client's queue at once.

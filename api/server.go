@@ -125,6 +125,7 @@ func (s *Server) routes() {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
 		g.GET("/accounts", guard.user(back.account))
+		g.GET("/audit", guard.user(audit{office: back, entries: o.Store}.list))
 		g.POST("/clients", guard.user(back.addClient))
 		g.GET("/clients", guard.user(back.listClients))
 		g.GET("/clients/:id", guard.user(back.client))

@@ -64,7 +64,7 @@ func TestTenancy(t *testing.T) {
 				w := newWorld(r)
 				body := w.body(route)
 				path := w.path(route.Path)
-				before := w.snapshot()
+				before, former := w.snapshot(), r.audited()
 				// By the owner's id, and by its own with the owner's things.
 				for _, foreign := range []string{path, strings.Replace(path, string(r.a.client.ID), string(r.b.client.ID), 1)} {
 					if foreign != path && !strings.Contains(strings.SplitAfterN(route.Path, "/:client_id", 2)[1], ":") {
@@ -79,12 +79,19 @@ func TestTenancy(t *testing.T) {
 				if after := w.snapshot(); after != before {
 					t.Errorf("it changed\n%s to\n%s", before, after)
 				}
+				entries := r.audited()
+				if entries != former {
+					t.Errorf("what is refused leaves %d entries in the audit", entries-former)
+				}
 				if a := r.do(route.Method, path, r.a.token, body); a.code < 200 || a.code > 299 {
 					t.Errorf("its owner is answered %d: %s", a.code, a.body)
 				}
 				changes := route.Method != http.MethodGet && !strings.HasSuffix(route.Path, "/test")
 				if changes && w.snapshot() == before {
 					t.Errorf("it changes nothing of its owner's")
+				}
+				if made := r.audited() - entries; (made == 1) != changes || made > 1 {
+					t.Errorf("it leaves %d entries in the audit", made)
 				}
 			})
 		}

@@ -72,7 +72,9 @@ func (s *Store) AddBulk(ctx context.Context, b scheduler.Bulk) (scheduler.Bulk, 
 		if err := last.Scan(&b.Upto).Error; err != nil {
 			return err
 		}
-		return t.db.Create(&b).Error
+		err := t.db.Create(&b).Error
+		t.saw(nil, b)
+		return err
 	})
 	return b, err
 }

@@ -29,6 +29,7 @@ func (s *Store) UpdateSettings(ctx context.Context, account scheduler.AccountID,
 		if err := t.setLimit(scheduler.LimitKey{ClientID: id}, stored.Settings.MaxConcurrentCalls, changed.MaxConcurrentCalls); err != nil {
 			return err
 		}
+		t.saw(stored.Settings, changed)
 		return t.db.Model(&stored).
 			Select("DefaultRegion", "DefaultExtensionID", "WebhookFormat", "MaxConcurrentCalls", "RequestsPerHour", "AllowedCallerIDs").
 			Updates(scheduler.Client{Settings: changed}).Error

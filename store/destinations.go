@@ -235,6 +235,7 @@ func (s *Store) UpdateDestination(ctx context.Context, client scheduler.ClientID
 		}
 		changed = changed.Settle(t.now().UTC())
 		t.eventful = true // what waited may go
+		t.saw(stored, changed)
 		return t.db.Model(&changed).Select("FailuresInRow", append([]any{"MaxInFlight", "MaxRate", "PausedAt"}, health...)...).Updates(changed).Error
 	})
 	return changed, err

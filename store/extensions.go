@@ -30,6 +30,7 @@ func (s *Store) AddExtension(ctx context.Context, e scheduler.Extension) (schedu
 	e.ID, e.DeletedAt = 0, time.Time{}
 	err := s.write(ctx, func(t *tx) error {
 		err := t.db.Create(&e).Error
+		t.saw(nil, e)
 		if err != nil || e.Limit == 0 {
 			return err
 		}
@@ -61,6 +62,7 @@ func (s *Store) UpdateExtension(ctx context.Context, client scheduler.ClientID, 
 		if err != nil {
 			return err
 		}
+		t.saw(stored, changed)
 		return t.setLimit(scheduler.LimitKey{ClientID: client, ExtensionID: id}, stored.Limit, changed.Limit)
 	})
 	return changed, err
@@ -86,6 +88,7 @@ func (s *Store) DeleteExtension(ctx context.Context, client scheduler.ClientID, 
 		if err := t.setLimit(scheduler.LimitKey{ClientID: client, ExtensionID: id}, stored.Limit, 0); err != nil {
 			return err
 		}
+		t.saw(stored, nil)
 		return extensions(t.db, client).Where("id = ?", id).Select("DeletedAt", "Limit").Updates(scheduler.Extension{DeletedAt: now}).Error
 	})
 }

@@ -90,6 +90,7 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 			return noQueue(queue)
 		}
 		t.changed(added...)
+		t.saw(nil, firstAndLast(added))
 		return t.saveRuntimes(locked)
 	})
 	if errors.Is(err, scheduler.ErrData) {

@@ -31,7 +31,11 @@ func (s *Store) Interval(ctx context.Context, client scheduler.ClientID, id sche
 // AddInterval stores a calling window and returns it with its id.
 func (s *Store) AddInterval(ctx context.Context, i scheduler.Interval) (scheduler.Interval, error) {
 	i.ID = 0
-	err := s.write(ctx, func(t *tx) error { return t.db.Create(&i).Error })
+	err := s.write(ctx, func(t *tx) error {
+		err := t.db.Create(&i).Error
+		t.saw(nil, i)
+		return err
+	})
 	return i, err
 }
 
@@ -61,6 +65,7 @@ func (s *Store) UpdateInterval(ctx context.Context, client scheduler.ClientID, i
 		if err != nil {
 			return err
 		}
+		t.saw(stored, changed)
 		return t.reconsider(locked)
 	})
 	if err != nil {
@@ -123,9 +128,11 @@ func (t *tx) queuesUsing(client scheduler.ClientID, id scheduler.IntervalID) ([]
 // Conflict that names the queue.
 func (s *Store) DeleteInterval(ctx context.Context, client scheduler.ClientID, id scheduler.IntervalID) error {
 	return s.write(ctx, func(t *tx) error {
-		if _, err := readInterval(t.db.Clauses(clause.Locking{Strength: "UPDATE"}), client, id); err != nil {
+		stored, err := readInterval(t.db.Clauses(clause.Locking{Strength: "UPDATE"}), client, id)
+		if err != nil {
 			return err
 		}
+		t.saw(stored, nil)
 		used, err := t.queuesUsing(client, id)
 		if err != nil {
 			return err

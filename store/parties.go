@@ -96,6 +96,7 @@ func (s *Store) AddClient(ctx context.Context, c scheduler.Client, first webhook
 		if err := t.db.Create(&c).Error; err != nil {
 			return err
 		}
+		t.saw(nil, c)
 		return t.insertSecret(c.ID, first)
 	})
 }

@@ -67,6 +67,7 @@ func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queu
 		if err := t.db.Create(&q).Error; err != nil {
 			return err
 		}
+		t.saw(nil, q)
 		return t.db.Create(&scheduler.Runtime{QueueID: q.ID}).Error
 	})
 	return q, err
@@ -103,6 +104,7 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 		if err != nil {
 			return err
 		}
+		t.saw(stored, changed)
 		locked[0].queue = changed
 		locked[0].runtime.Brake = locked[0].runtime.Brake.Edited(stored.Brake, changed.Brake, t.now().UTC())
 		return t.reconsider(locked)
@@ -155,6 +157,7 @@ func (s *Store) DeleteQueue(ctx context.Context, client scheduler.ClientID, id s
 		if err != nil {
 			return err
 		}
+		t.saw(locked[0].queue, nil)
 		locked[0].queue.DeletedAt = now
 		return t.saveRuntimes(locked)
 	})

@@ -21,6 +21,8 @@ const (
 
 	forgetBulks = `DELETE FROM bulk_jobs WHERE id IN (SELECT id FROM bulk_jobs WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)`
 
+	forgetAudit = `DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= $1 ORDER BY at LIMIT $2)`
+
 	forgetExternalIDs = `DELETE FROM external_ids WHERE (queue_id, external_id) IN
 		(SELECT queue_id, external_id FROM external_ids x WHERE created_at <= $1 AND NOT EXISTS (SELECT 1 FROM tasks t
 			WHERE t.queue_id = x.queue_id AND t.id = x.task_id AND (t.status <> 'finished' OR t.updated_at > $1)) LIMIT $2)`
@@ -67,7 +69,7 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep scheduler.Keep) 
 	if err := s.forgetDeliveries(ctx, now); err != nil {
 		return err
 	}
-	return s.forget(ctx, now, old{forgetHolds, keep.Finished}, old{forgetBulks, scheduler.BulksKeep})
+	return s.forget(ctx, now, old{forgetHolds, keep.Finished}, old{forgetBulks, scheduler.BulksKeep}, old{forgetAudit, scheduler.AuditKeep})
 }
 
 // aged is a row as a walk sees it.

@@ -126,7 +126,9 @@ type tx struct {
 	eventful bool          // a delivery was inserted
 	written  []scheduler.Transition
 	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
-	asked    map[scheduler.LimitKey]bool              // limits that were looked for, and are locked if they are there
+	before   any                                      // of what is changed, for the audit; see saw
+	after    any
+	asked    map[scheduler.LimitKey]bool // limits that were looked for, and are locked if they are there
 	limits   map[scheduler.LimitKey]scheduler.CallLimit
 }
 
@@ -136,15 +138,25 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	ctx, cancel := s.within(ctx, writePatience)
 	defer cancel()
 	t := &tx{Store: s, ctx: ctx}
-	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+	actor := scheduler.ActorOf(ctx)
+	var entry scheduler.AuditID
+	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) (err error) {
 		t.db, t.pool = db, db.Statement.ConnPool
 		if err := do(t); err != nil {
 			return err
+		}
+		if actor != nil {
+			if entry, err = t.audit(actor); err != nil {
+				return err
+			}
 		}
 		return t.notify()
 	})
 	if err != nil {
 		return s.sort(err)
+	}
+	if actor != nil {
+		actor.Entry = entry
 	}
 	if t.lowered {
 		call(&s.onTasks)

@@ -144,6 +144,7 @@ func (s *Store) UpdateTask(ctx context.Context, client scheduler.ClientID, queue
 			return err
 		}
 		t.changed(changed)
+		t.saw(stored, changed)
 		err = t.note(scheduler.Noted{
 			QueueID: queue, TaskID: id, Attempt: changed.Attempts, Step: scheduler.StepChange, LastAt: changed.UpdatedAt,
 		})

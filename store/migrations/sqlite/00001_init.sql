@@ -55,6 +55,24 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_expiry ON tokens (expires_at);
 
+-- Who changed what, written with the change. Ids are text: it outlives what it tells of.
+CREATE TABLE audit (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         TIMESTAMP NOT NULL,
+    account_id text        NOT NULL,
+    user_id    text        NOT NULL,
+    by_client  text        NOT NULL, -- whose token it was; '': the user's own
+    client_id  text        NOT NULL, -- whose resources; '': the account's
+    method     text        NOT NULL,
+    path       text        NOT NULL,
+    address    text        NOT NULL,
+    request_id text        NOT NULL,
+    before     text        NOT NULL DEFAULT '', -- JSON that nothing here looks into
+    after      text        NOT NULL DEFAULT ''
+);
+CREATE INDEX audit_age ON audit (at);
+CREATE INDEX audit_client ON audit (client_id, id);
+
 CREATE TABLE webhook_secrets (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     client_id  text        NOT NULL REFERENCES clients (id),
@@ -421,6 +439,7 @@ DROP TABLE intervals;
 DROP TABLE call_limits;
 DROP TABLE extensions;
 DROP TABLE webhook_secrets;
+DROP TABLE audit;
 DROP TABLE tokens;
 DROP TABLE clients;
 DROP TABLE users;
