@@ -67,6 +67,9 @@ const (
 	defaultSilence   = 5 * time.Minute
 )
 
+// knownCodecs are those that a call may be relayed in.
+var knownCodecs = []string{"PCMA", "PCMU", "G722", "G729", "GSM", "opus"}
+
 var defaultCodecs = []string{"PCMA", "PCMU"}
 
 // trunkField is a key of a trunk.
@@ -138,7 +141,7 @@ var trunkFields = map[string]trunkField{
 		set: func(t *Trunk, s string) error { return advertise(&t.Advertise, s) }},
 	"rtp_ports": {drivers: sipAlone, doc: "ports of the media; absent: `" + defaultRTPPorts + "`",
 		set: func(t *Trunk, s string) error { return ports(&t.RTPPorts, s) }},
-	"codecs": {drivers: sipAlone, doc: "in order of preference; absent: `[PCMA, PCMU]`",
+	"codecs": {drivers: sipAlone, doc: "in order of preference, of `PCMA`, `PCMU`, `G722`, `G729`, `GSM`, `opus`; one of the first two is needed; absent: `[PCMA, PCMU]`",
 		set: func(t *Trunk, s string) error { return codecs(&t.Codecs, s) }},
 }
 
@@ -379,9 +382,12 @@ func media(direct *bool, s string) error {
 func codecs(to *[]string, s string) error {
 	list := strings.Split(s, ",")
 	for _, c := range list {
-		if c != "PCMA" && c != "PCMU" {
-			return fmt.Errorf("%q must be PCMA or PCMU", c)
+		if !slices.ContainsFunc(knownCodecs, func(k string) bool { return strings.EqualFold(k, c) }) {
+			return fmt.Errorf("%q must be one of %s", c, strings.Join(knownCodecs, ", "))
 		}
+	}
+	if !slices.ContainsFunc(list, func(c string) bool { return strings.EqualFold(c, "PCMA") || strings.EqualFold(c, "PCMU") }) {
+		return errors.New("must have PCMA or PCMU, too: ringing and announcements are spoken in them")
 	}
 	*to = list
 	return nil

@@ -135,7 +135,8 @@ func TestBadFiles(t *testing.T) {
 		"probes without a unit":    {sip + "options_interval: 30}", "trunks[0].options_interval: must be"},
 		"a prefix without plus":    {sip + "prefixes: [39]}", `"39" must be + and`},
 		"too few ports":            {sip + "rtp_ports: 20000-20001}", "at least four ports"},
-		"a codec we do not speak":  {sip + "codecs: [OPUS]}", `"OPUS" must be PCMA or PCMU`},
+		"a codec we do not speak":  {sip + "codecs: [SPEEX]}", `"SPEEX" must be one of PCMA`},
+		"no codec that we speak":   {sip + "codecs: [opus]}", "trunks[0].codecs: must have PCMA or PCMU"},
 		"a host name to advertise": {sip + "advertise: example.net}", "must be an IP address"},
 		"a secret given twice":     {"secret_key: x\nsecret_key_file: y", "secret_key: is given twice"},
 	}

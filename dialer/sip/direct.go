@@ -61,7 +61,7 @@ func (l *leg) description() []byte {
 // codec and the version of IP in common.
 func (l *leg) canJoin(t *trunk) bool {
 	p := l.media.path.Load()
-	return l.trunk.direct && t.direct && slices.Contains(t.codecs, p.codec) && l.trunk.host.Is4() == t.host.Is4()
+	return l.trunk.direct && t.direct && slices.ContainsFunc(t.codecs, p.codec.same) && l.trunk.host.Is4() == t.host.Is4()
 }
 
 // borrow makes the offer to a B: A's description in our name. Without one that

@@ -98,17 +98,31 @@ func (p *path) dest() netip.AddrPort {
 	return p.addr
 }
 
+// codecs are what the peer takes.
+func (p *path) codecs() []codec {
+	if p.law == (codec{}) || p.law == p.codec {
+		return []codec{p.codec}
+	}
+	return []codec{p.codec, p.law}
+}
+
+// knows reports whether a payload type was agreed.
+func (p *path) knows(payload int) bool {
+	return payload == int(p.codec.payload) || payload == p.dtmf || p.law.isLaw() && payload == int(p.law.payload)
+}
+
 // media is one leg's sound: its sockets, what was agreed, and whom its peer is
 // heard by.
 type media struct {
-	conn *net.UDPConn
-	rtcp *net.UDPConn // holds the port, so that the peer's reports meet no error
-	path atomic.Pointer[path]
-	sink atomic.Pointer[media] // who hears this peer
-	fed  atomic.Bool           // this peer hears somebody, not our tone
-	busy atomic.Int32          // over 0: this peer is played a sound, and hears nobody
-	last atomic.Int64          // when the peer was heard last, in Unix nanoseconds
-	wg   sync.WaitGroup
+	conn     *net.UDPConn
+	rtcp     *net.UDPConn // of reports, rtcp.go
+	path     atomic.Pointer[path]
+	sink     atomic.Pointer[media]          // who hears this peer
+	reporter atomic.Pointer[netip.AddrPort] // where the peer's reports come from
+	fed      atomic.Bool                    // this peer hears somebody, not our tone
+	busy     atomic.Int32                   // over 0: this peer is played a sound, and hears nobody
+	last     atomic.Int64                   // when the peer was heard last, in Unix nanoseconds
+	wg       sync.WaitGroup
 
 	mu    sync.Mutex // over what follows, and over replacing path
 	local local
@@ -128,6 +142,7 @@ func newMedia(p *ports, addr netip.Addr, codecs []codec, dtmf int) (*media, erro
 		codecs: codecs, dtmf: dtmf, dir: sendRecv,
 	}
 	m.wg.Go(m.listen)
+	m.wg.Go(m.listenReports)
 	return m, nil
 }
 
@@ -141,7 +156,7 @@ func (m *media) offer() []byte {
 func (m *media) describe() []byte {
 	l := m.local
 	if p := m.path.Load(); p != nil {
-		l.codecs = []codec{p.codec}
+		l.codecs = p.codecs()
 	}
 	return l.marshal()
 }
@@ -175,7 +190,7 @@ func (m *media) accept(body []byte) error {
 func (m *media) answer(body []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.agree(body, []codec{m.path.Load().codec}); err != nil {
+	if err := m.agree(body, m.path.Load().codecs()); err != nil {
 		return nil, err
 	}
 	p := m.path.Load()
@@ -217,11 +232,7 @@ func (m *media) listen() {
 		}
 		m.last.Store(time.Now().UnixNano())
 		if sink := m.sink.Load(); sink != nil {
-			dtmf := int(header.PayloadType) == p.dtmf
-			if !dtmf && !header.Padding {
-				sink.fit(buf[size:n], p.codec)
-			}
-			sink.relay(buf[:n], dtmf)
+			sink.relay(buf[:n], size, p)
 		}
 	}
 }
@@ -231,7 +242,7 @@ func (m *media) listen() {
 // afterwards nobody else is believed, except the address it told us itself.
 func (m *media) heard(payload int, from netip.AddrPort) *path {
 	p := m.path.Load()
-	if p == nil || payload != int(p.codec.payload) && payload != p.dtmf {
+	if p == nil || !p.knows(payload) {
 		return nil
 	}
 	if p.latched == from {
@@ -248,13 +259,6 @@ func (m *media) heard(payload int, from netip.AddrPort) *path {
 	return &latched
 }
 
-// fit turns samples of another leg into what this peer was promised.
-func (m *media) fit(samples []byte, spoken codec) {
-	if p := m.path.Load(); p != nil && p.codec != spoken {
-		convert(samples, p.codec)
-	}
-}
-
 // silentAt is when the peer will have been silent for so long; zero: never,
 // because it may be, or holds.
 func (m *media) silentAt(limit time.Duration) time.Time {
@@ -265,21 +269,47 @@ func (m *media) silentAt(limit time.Duration) time.Time {
 	return time.Unix(0, m.last.Load()).Add(limit)
 }
 
-// relay sends this peer a packet of another leg, in its own codec.
-func (m *media) relay(packet []byte, dtmf bool) {
+// relay sends this peer a packet of another leg, whose sound begins at from: as
+// it is, if both speak its codec, or from one G.711 into the other.
+func (m *media) relay(packet []byte, from int, spoken *path) {
 	p := m.path.Load()
-	if p == nil || dtmf && p.dtmf == noDTMF || m.busy.Load() > 0 {
+	if p == nil || m.busy.Load() > 0 {
 		return
 	}
-	payload := p.codec.payload
-	if dtmf {
-		payload = uint8(p.dtmf)
+	var payload int
+	switch pt := int(packet[1] & 0x7f); pt {
+	case spoken.dtmf:
+		payload = p.dtmf
+	case int(spoken.codec.payload):
+		payload = p.fit(packet, from, spoken.codec)
+	default:
+		payload = p.fit(packet, from, spoken.law)
 	}
-	packet[1] = packet[1]&0x80 | payload
+	if payload < 0 { // this peer does not speak it
+		return
+	}
+	packet[1] = packet[1]&0x80 | uint8(payload)
 	if !m.fed.Load() {
 		m.fed.Store(true)
 	}
 	m.write(p, packet)
+}
+
+// fit makes a packet one that the peer takes, and returns its payload type
+// there; less than 0: there is none.
+func (p *path) fit(packet []byte, from int, spoken codec) int {
+	switch {
+	case p.codec.same(spoken):
+		return int(p.codec.payload)
+	case p.law.same(spoken):
+		return int(p.law.payload)
+	case !spoken.isLaw() || !p.law.isLaw():
+		return -1
+	}
+	if packet[0]&0x20 == 0 { // else its end is padding
+		convert(packet[from:], p.law)
+	}
+	return int(p.law.payload)
 }
 
 // write sends a packet unless the peer holds. A lost packet is no matter.

@@ -105,7 +105,7 @@ func TestAPeerThatHoldsIsSentNothing(t *testing.T) {
 	packet := append([]byte{0x80, 8, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1}, make([]byte, frameSamples)...)
 	hears := func() bool {
 		t.Helper()
-		m.relay(packet, false)
+		m.relay(packet, 12, m.path.Load())
 		_ = ear.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		_, err := ear.Read(make([]byte, 2048))
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {

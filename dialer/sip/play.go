@@ -44,7 +44,10 @@ func (m *media) ring(on bool) {
 		if m.fed.Load() { // somebody's own sound is relayed to the peer
 			return false
 		}
-		v.say(p, p.codec.payload, toneFrame(p.codec, v.frames))
+		if !p.law.isLaw() {
+			return false
+		}
+		v.say(p, p.law.payload, toneFrame(p.law, v.frames))
 		return true
 	}, nil)
 }
@@ -59,8 +62,11 @@ func (m *media) announce(pcm []int16, over func()) {
 		if len(rest) == 0 {
 			return false
 		}
-		encodeFrame(frame, rest, p.codec)
-		v.say(p, p.codec.payload, frame)
+		if !p.law.isLaw() {
+			return false
+		}
+		encodeFrame(frame, rest, p.law)
+		v.say(p, p.law.payload, frame)
 		return true
 	}, func() {
 		m.busy.Add(-1)
@@ -125,16 +131,16 @@ func (v *voice) dtmf(p *path, digit byte, n int) {
 	if code < 0 {
 		return
 	}
-	if p.dtmf == noDTMF {
-		content := quietFrame[p.codec]
+	switch {
+	case p.dtmf == noDTMF && p.law.isLaw():
+		content := quietFrame[p.law]
 		if n < toneLength {
 			content = make([]byte, frameSamples)
-			encodeFrame(content, digitTone(code, n), p.codec)
+			encodeFrame(content, digitTone(code, n), p.law)
 		}
-		v.say(p, p.codec.payload, content)
+		v.say(p, p.law.payload, content)
 		return
-	}
-	if n >= toneLength {
+	case p.dtmf == noDTMF, n >= toneLength:
 		return
 	}
 	const (

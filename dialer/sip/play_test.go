@@ -32,7 +32,7 @@ func hearing(t *testing.T, dtmf int, c codec, play func(m *media, over func())) 
 	}
 	over := make(chan struct{})
 	play(m, func() { close(over) })
-	m.relay(append([]byte{0x80, c.payload, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1}, "somebody else"...), false)
+	m.relay(append([]byte{0x80, c.payload, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1}, "somebody else"...), 12, m.path.Load())
 	var heard []rtp.Packet
 	buf := make([]byte, maxDatagram)
 	for {

@@ -11,44 +11,6 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// codec is a G.711 variant by its encoding name and static payload type
-// (RFC 3551, table 4).
-type codec struct {
-	name    string
-	payload uint8
-}
-
-// The codecs that are relayed.
-var (
-	pcma = codec{"PCMA", 8}
-	pcmu = codec{"PCMU", 0}
-)
-
-// dtmfPayload is the payload type we offer for telephone-event (RFC 4733).
-const dtmfPayload = 101
-
-// noDTMF stands for a peer that takes no telephone-event.
-const noDTMF = -1
-
-// parseCodecs reads codec names in order of preference; none means both.
-func parseCodecs(names []string) ([]codec, error) {
-	if len(names) == 0 {
-		return []codec{pcma, pcmu}, nil
-	}
-	var list []codec
-	for _, name := range names {
-		c, ok := map[string]codec{"PCMA": pcma, "PCMU": pcmu}[strings.ToUpper(name)]
-		if !ok {
-			return nil, fmt.Errorf("has %q; PCMA and PCMU are supported", name)
-		}
-		if slices.Contains(list, c) {
-			return nil, fmt.Errorf("has %s twice", c.name)
-		}
-		list = append(list, c)
-	}
-	return list, nil
-}
-
 // direction is which way media flows, seen by who says it (RFC 3264, section 5.1).
 type direction string
 
@@ -92,7 +54,10 @@ func (l local) marshal() []byte {
 	for _, c := range l.codecs {
 		pt := strconv.Itoa(int(c.payload))
 		formats = append(formats, pt)
-		attributes = append(attributes, sdp.NewAttribute("rtpmap", pt+" "+c.name+"/8000"))
+		attributes = append(attributes, sdp.NewAttribute("rtpmap", pt+" "+c.name+"/"+c.rate))
+		if c.format != "" {
+			attributes = append(attributes, sdp.NewAttribute("fmtp", pt+" "+c.format))
+		}
 	}
 	if l.dtmf != noDTMF {
 		pt := strconv.Itoa(l.dtmf)
@@ -123,7 +88,8 @@ func (l local) marshal() []byte {
 type remote struct {
 	addr  netip.AddrPort // invalid: a host name, or 0.0.0.0; wait for its packets
 	codec codec
-	dtmf  int // payload type of telephone-event, or noDTMF
+	law   codec // of G.711, for what we say ourselves; zero: the peer takes none
+	dtmf  int   // payload type of telephone-event, or noDTMF
 	dir   direction
 }
 
@@ -139,7 +105,7 @@ func parseSDP(body []byte, offered []codec) (remote, error) {
 		return remote{}, err
 	}
 	r := remote{dtmf: noDTMF, dir: directionOf(audio.Attributes, directionOf(description.Attributes, sendRecv))}
-	if r.codec, err = chooseCodec(audio, offered); err != nil {
+	if r.codec, r.law, err = chooseCodec(audio, offered); err != nil {
 		return remote{}, err
 	}
 	r.dtmf = findDTMF(audio)
@@ -202,19 +168,6 @@ func directionOf(attributes []sdp.Attribute, fallback direction) direction {
 		}
 	}
 	return fallback
-}
-
-// chooseCodec returns the first of the peer's formats that was offered: its
-// own preference.
-func chooseCodec(audio *sdp.MediaDescription, offered []codec) (codec, error) {
-	for _, format := range audio.MediaName.Formats {
-		for _, c := range offered {
-			if format == strconv.Itoa(int(c.payload)) {
-				return c, nil
-			}
-		}
-	}
-	return codec{}, errors.New("session description has no codec in common")
 }
 
 // findDTMF returns the payload type a peer uses for telephone-event.

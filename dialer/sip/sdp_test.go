@@ -22,31 +22,31 @@ func TestParseSDP(t *testing.T) {
 	}{
 		"the peer's first codec counts": {
 			body: describe("m=audio 4000 RTP/AVP 0 8", "c=IN IP4 192.0.2.7"), offered: both,
-			want: remote{addr: at, codec: pcmu, dtmf: noDTMF, dir: sendRecv},
+			want: remote{addr: at, codec: pcmu, law: pcmu, dtmf: noDTMF, dir: sendRecv},
 		},
 		"a codec that was not offered is passed over": {
 			body: describe("m=audio 4000 RTP/AVP 18 0 8", "c=IN IP4 192.0.2.7"), offered: []codec{pcma},
-			want: remote{addr: at, codec: pcma, dtmf: noDTMF, dir: sendRecv},
+			want: remote{addr: at, codec: pcma, law: pcma, dtmf: noDTMF, dir: sendRecv},
 		},
 		"telephone-event has the peer's own number": {
 			body:    describe("m=audio 4000 RTP/AVP 8 97", "c=IN IP4 192.0.2.7", "a=rtpmap:97 telephone-event/8000", "a=recvonly"),
-			offered: both, want: remote{addr: at, codec: pcma, dtmf: 97, dir: recvOnly},
+			offered: both, want: remote{addr: at, codec: pcma, law: pcma, dtmf: 97, dir: recvOnly},
 		},
 		"a telephone-event that is not in the list is none": {
 			body:    describe("m=audio 4000 RTP/AVP 8", "c=IN IP4 192.0.2.7", "a=rtpmap:97 telephone-event/8000"),
-			offered: both, want: remote{addr: at, codec: pcma, dtmf: noDTMF, dir: sendRecv},
+			offered: both, want: remote{addr: at, codec: pcma, law: pcma, dtmf: noDTMF, dir: sendRecv},
 		},
 		"0.0.0.0 is a hold": {
 			body: describe("m=audio 4000 RTP/AVP 8", "c=IN IP4 0.0.0.0"), offered: both,
-			want: remote{codec: pcma, dtmf: noDTMF, dir: inactive},
+			want: remote{codec: pcma, law: pcma, dtmf: noDTMF, dir: inactive},
 		},
 		"a host name is waited for": {
 			body: describe("m=audio 4000 RTP/AVP 8", "c=IN IP4 media.example.net"), offered: both,
-			want: remote{codec: pcma, dtmf: noDTMF, dir: sendRecv},
+			want: remote{codec: pcma, law: pcma, dtmf: noDTMF, dir: sendRecv},
 		},
 		"video beside audio does not matter": {
 			body: describe("m=video 5000 RTP/AVP 96", "c=IN IP4 192.0.2.8", "m=audio 4000 RTP/AVP 8", "c=IN IP4 192.0.2.7"), offered: both,
-			want: remote{addr: at, codec: pcma, dtmf: noDTMF, dir: sendRecv},
+			want: remote{addr: at, codec: pcma, law: pcma, dtmf: noDTMF, dir: sendRecv},
 		},
 		"nothing at all":    {body: nil, offered: both, fault: "no audio"},
 		"no description":    {body: []byte("hello"), offered: both, fault: "parse"},
@@ -83,7 +83,7 @@ func TestOurDescriptionIsUnderstoodByOurselves(t *testing.T) {
 	} {
 		t.Run(claim, func(t *testing.T) {
 			got, err := parseSDP(l.marshal(), []codec{pcma, pcmu})
-			want := remote{addr: netip.AddrPortFrom(l.addr, 4000), codec: l.codecs[0], dtmf: l.dtmf, dir: l.dir}
+			want := remote{addr: netip.AddrPortFrom(l.addr, 4000), codec: l.codecs[0], law: l.codecs[0], dtmf: l.dtmf, dir: l.dir}
 			if err != nil || got != want {
 				t.Errorf("got %+v %v, want %+v of\n%s", got, err, want, l.marshal())
 			}

@@ -2,7 +2,8 @@
 // 3261): every leg is a call of its own, with our session description on both
 // sides, and sound is relayed between them.
 //
-// It speaks UDP, TCP or TLS, and G.711. sipgo parses, sends and keeps the transactions; the
+// It speaks UDP, TCP or TLS, and G.711, and relays what else both sides speak.
+// sipgo parses, sends and keeps the transactions; the
 // life of an INVITE is ours (uac.go), because a leg owes exactly one end
 // whatever the peer does: a CANCEL waits for the first response, an answer
 // that crosses it is acknowledged and ended, and nothing is concluded from the
@@ -13,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -112,9 +112,7 @@ func (d *Driver) Originate(ctx context.Context, o dialer.Originate, events func(
 		}
 		p := partner.media.path.Load()
 		dtmf = p.dtmf
-		if slices.Contains(codecs, p.codec) { // else the relay converts
-			codecs = []codec{p.codec}
-		}
+		codecs = offerBeside(p.remote, codecs)
 	}
 	sound, err := newMedia(&t.ports, t.host, codecs, dtmf)
 	if err != nil {
@@ -191,6 +189,9 @@ func (d *Driver) Play(_ context.Context, id dialer.LegID, s dialer.Sound) error 
 	l, err := d.answered(id)
 	if err != nil {
 		return err
+	}
+	if p := l.media.path.Load(); !p.law.isLaw() {
+		return fmt.Errorf("the peer of leg %s takes no G.711, which we speak", id)
 	}
 	l.withUs(func() { l.media.announce(s.PCM, l.heardOut) }, l.heardOut)
 	return nil
