@@ -40,3 +40,10 @@ func BenchmarkInsert(b *testing.B) {
 func BenchmarkInsertSQLite(b *testing.B) {
 	compare(b, insertRingback(true), insertRiver)
 }
+
+// How late the starts of a queue are, 200 a second, beside nothing and beside
+// 200 queues in which 100,000 tasks are due and may not start.
+func BenchmarkLateness(b *testing.B) { lateness(b, storeOnPostgres) }
+
+// The same on SQLite.
+func BenchmarkLatenessSQLite(b *testing.B) { lateness(b, storeOnSQLite) }

@@ -45,10 +45,19 @@ type node struct {
 }
 
 // counts are the node's observers.
-type counts struct{ finished, delivered atomic.Int64 }
+type counts struct {
+	finished, delivered atomic.Int64
 
-// Claimed is not counted.
-func (*counts) Claimed(int, time.Duration, []time.Duration) {}
+	mu   sync.Mutex
+	late []time.Duration // of every start
+}
+
+// Claimed keeps how late each start was.
+func (c *counts) Claimed(_ int, _ time.Duration, late []time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = append(c.late, late...)
+}
 
 // Wrote counts tasks whose end is stored.
 func (c *counts) Wrote(tr scheduler.Transition) {
@@ -108,7 +117,7 @@ func (noReceiver) RoundTrip(r *http.Request) (*http.Response, error) {
 // eventURL is where the n-th task's events go.
 func eventURL(n int) string { return fmt.Sprintf("https://receiver-%d.example.com/events", n%origins) }
 
-func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, answered bool) *node {
+func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, dial scheduler.Dialer) *node {
 	b.Helper()
 	n := &node{store: s, seen: &counts{}}
 	log, lease := quiet(), scheduler.NewLease()
@@ -116,7 +125,7 @@ func newNode(b *testing.B, s *store.Store, clock *scheduler.Clock, answered bool
 		Results: s, Lease: lease, Now: clock.Now, Log: log,
 	})
 	n.dispatcher = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: s, Callbacks: s, Recorder: n.recorder, Dialer: noCall{answered}, Lease: lease, Workers: 2000, Now: clock.Now,
+		Tasks: s, Callbacks: s, Recorder: n.recorder, Dialer: dial, Lease: lease, Workers: 2000, Now: clock.Now,
 		Stray: 2 * store.StatementTimeout, Log: log, Observer: n.seen,
 	})
 	s.OnTransition(n.seen.Wrote)
@@ -186,7 +195,7 @@ func drainRingback(l load) side {
 			query(b, url, "VACUUM ANALYZE")
 			question = "SELECT EXISTS (SELECT 1 FROM tasks WHERE status <> 'finished')"
 		}
-		n := newNode(b, s, &scheduler.Clock{}, l.answered)
+		n := newNode(b, s, &scheduler.Clock{}, noCall{l.answered})
 		events := 0
 		if l.events {
 			events = 3 * tasks

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -115,4 +116,37 @@ func TestIntervalAgreesWithEveryMinute(t *testing.T) {
 			rt.Fatalf("from %s the window turns at %s, every minute says %s", from, got.In(z), want)
 		}
 	})
+}
+
+// The days on which the clock is changed, and one on which nothing is: how long a
+// window from one to four o'clock is open.
+func TestIntervalOnDaysOfChange(t *testing.T) {
+	night := Interval{Conditions: []Condition{{StartTime: hour, EndTime: 4 * hour}}}
+	for day, want := range map[string]time.Duration{
+		"Europe/Rome 2026-03-29":         2 * time.Hour,
+		"Europe/Rome 2026-10-25":         4 * time.Hour,
+		"America/New_York 2026-03-08":    2 * time.Hour,
+		"America/New_York 2026-11-01":    4 * time.Hour,
+		"Australia/Lord_Howe 2026-10-04": 150 * time.Minute,
+		"Australia/Lord_Howe 2026-04-05": 210 * time.Minute,
+		"Asia/Tokyo 2026-03-29":          3 * time.Hour,
+		"Asia/Tokyo 2026-10-25":          3 * time.Hour,
+	} {
+		t.Run(day, func(t *testing.T) {
+			name, date, _ := strings.Cut(day, " ")
+			z := zone(t, name)
+			midnight, err := time.ParseInLocation(time.DateOnly, date, z)
+			if err != nil {
+				t.Fatal(err)
+			}
+			openings := night.Openings(midnight, midnight.AddDate(0, 0, 1), z, 9)
+			if len(openings) != 1 {
+				t.Fatalf("it opens %d times", len(openings))
+			}
+			o := openings[0]
+			if got := o.Closes.Sub(o.Opens); got != want || o.Opens.In(z).Format(time.TimeOnly) != "01:00:00" || o.Closes.In(z).Format(time.TimeOnly) != "04:00:00" {
+				t.Errorf("open for %s, from %s to %s, want %s", got, o.Opens.In(z), o.Closes.In(z), want)
+			}
+		})
+	}
 }
