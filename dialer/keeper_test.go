@@ -46,6 +46,12 @@ func (s *shelf) LeftLegs(context.Context, scheduler.Owner) ([]scheduler.KeptLeg,
 	return slices.Clone(s.left), nil
 }
 
+func (s *shelf) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
 func (s *shelf) ids() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,23 +130,23 @@ func talk(e *dialer.Engine, length time.Duration) {
 func TestAnsweredLegsAreKeptUntilTheyEnd(t *testing.T) {
 	keeping(t, func(s *shelf, _ *lasting, e *dialer.Engine) {
 		time.Sleep(10 * time.Second) // what was left is over
-		s.writes = 0
+		before := s.written()
 		go talk(e, 3*time.Second)
 		time.Sleep(time.Second)
-		if ids := s.ids(); len(ids) != 2 || s.writes != 1 {
-			t.Errorf("kept are %v, in %d writes", ids, s.writes)
+		if ids := s.ids(); len(ids) != 2 || s.written()-before != 1 {
+			t.Errorf("kept are %v, in %d writes", ids, s.written()-before)
 		}
 		time.Sleep(3 * time.Second)
-		if ids := s.ids(); len(ids) != 0 || s.writes != 2 {
-			t.Errorf("kept are %v, after %d writes", ids, s.writes)
+		if ids := s.ids(); len(ids) != 0 || s.written()-before != 2 {
+			t.Errorf("kept are %v, after %d writes", ids, s.written()-before)
 		}
 		for range 100 {
 			talk(e, 0)
 		}
 		go talk(e, 50*time.Millisecond)
 		time.Sleep(time.Second)
-		if s.writes != 2 {
-			t.Errorf("%d writes for calls that were over at once", s.writes-2)
+		if more := s.written() - before - 2; more != 0 {
+			t.Errorf("%d writes for calls that were over at once", more)
 		}
 	})
 }
@@ -168,12 +174,14 @@ func TestLegsAreKeptOnceTheDatabaseIsBack(t *testing.T) {
 func TestLegsThatWereLeftAreEnded(t *testing.T) {
 	keeping(t, func(s *shelf, d *lasting, _ *dialer.Engine) {
 		time.Sleep(time.Second)
-		if len(s.left) != 1 { // its trunk is no more
-			t.Errorf("left are %+v", s.left)
+		if left, _ := s.LeftLegs(t.Context(), scheduler.Owner{}); len(left) != 1 { // the trunk of the other is no more
+			t.Errorf("left are %+v", left)
 		}
 		time.Sleep(10 * time.Second)
-		if len(s.left) != 0 || !slices.Equal(d.recovered, []string{"t x"}) {
-			t.Errorf("left are %+v, recovered were %q", s.left, d.recovered)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if left, _ := s.LeftLegs(t.Context(), scheduler.Owner{}); len(left) != 0 || !slices.Equal(d.recovered, []string{"t x"}) {
+			t.Errorf("left are %+v, recovered were %q", left, d.recovered)
 		}
 	})
 }

@@ -176,6 +176,8 @@ func closeEndsSounds(t *testing.T, p Peer) {
 func manyCalls(t *testing.T, p Peer) {
 	const n = 20
 	_, e := p.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for a peer that is gone
+	defer cancel()
 	var calls sync.WaitGroup
 	for i := range n {
 		calls.Go(func() {
@@ -185,7 +187,7 @@ func manyCalls(t *testing.T, p Peer) {
 				spec.B = p.Number(scheduler.LegB, Busy, 0)
 			}
 			spec.ID, spec.Task = scheduler.CallID(fmt.Sprintf("%032x", i+1)), scheduler.TaskID(i+1)
-			o := e.Dial(t.Context(), spec, func(time.Time) {})
+			o := e.Dial(ctx, spec, func(time.Time) {})
 			if got := o.BridgedAt.IsZero(); got != busy {
 				t.Errorf("call %d to a busy B: %t; not bridged: %t (%s)", i, busy, got, o.Comment())
 			}

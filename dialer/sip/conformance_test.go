@@ -27,7 +27,7 @@ func TestTheDriverKeepsItsPromises(t *testing.T) {
 			t.Parallel()
 			dialertest.Run(t, dialertest.Peer{
 				Start: func(t *testing.T) dialer.Driver {
-					o := sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many}
+					o := sipptest.Options{Scenario: "testdata/behaves.xml", Calls: sipptest.Many, Limit: time.Minute}
 					if strings.Contains(t.Name(), "two_answer_at_once") {
 						// The CANCEL may arrive while SIPp is about to answer, which no scenario can expect.
 						o.Args = []string{"-default_behaviors", "all,-abortunexp"}
