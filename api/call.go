@@ -156,14 +156,22 @@ func (s calls) list(c echo.Context, me caller) error {
 }
 
 func (s calls) get(c echo.Context, me caller) error {
-	// Ids come in any case, and as GUIDs with hyphens.
-	id := strings.ReplaceAll(strings.ToLower(c.Param("call_uuid")), "-", "")
-	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		return &problem{code: http.StatusNotFound}
+	id, err := callID(c.Param("call_uuid"))
+	if err != nil {
+		return err
 	}
-	call, err := s.history.CallByID(c.Request().Context(), me.client, scheduler.CallID(id))
+	call, err := s.history.CallByID(c.Request().Context(), me.client, id)
 	if err != nil {
 		return err
 	}
 	return answer(c, http.StatusOK, tellCall(call))
+}
+
+// callID reads the id of a call: in any case, and also as a GUID with hyphens.
+func callID(given string) (scheduler.CallID, error) {
+	id := strings.ReplaceAll(strings.ToLower(given), "-", "")
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", &problem{code: http.StatusNotFound}
+	}
+	return scheduler.CallID(id), nil
 }

@@ -139,3 +139,37 @@ func TestCallbackIsRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestLiveCalls(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		d, dialled := r.dispatch()
+		r.store.OnHangUp(d.HangUp)
+		id := r.do("POST", r.a.callback(), r.a.token, `{"src_num":["101"],"dst_num":"102"}`).want(201).object()["call_id"].(string)
+		<-dialled
+		list := r.do("GET", r.a.path("/call/"), r.a.token, "").want(200)
+		if calls := list.objects(); len(calls) != 1 || calls[0]["call_uuid"] != id || calls[0]["hangup_time_gmt"] != nil || list.header.Get("X-Total-Count") != "1" {
+			t.Errorf("under way are %s", list.body)
+		}
+		path := r.a.path("/call/" + strings.ToUpper(id))
+		if call := r.do("GET", path, r.user, "").want(200).object(); call["call_uuid"] != id || call["bridged_time_gmt"] != nil {
+			t.Errorf("it is %v", call)
+		}
+		foreign := strings.Replace(path, string(r.a.client.ID), string(r.b.client.ID), 1)
+		for _, method := range []string{"GET", "DELETE"} {
+			r.do(method, foreign, r.b.token, "").refused(404, "not_found")
+			r.do(method, r.a.path("/call/7"), r.a.token, "").refused(404, "not_found")
+		}
+		r.do("DELETE", path, r.a.token, "").want(204)
+		for r.do("GET", path, r.a.token, "").code == 200 && t.Context().Err() == nil {
+			continue // its end is being written
+		}
+		if calls := r.do("GET", r.a.path("/call/"), r.a.token, "").want(200).objects(); len(calls) != 0 {
+			t.Errorf("under way are still %v", calls)
+		}
+		over := r.do("GET", r.a.path("/call_history/"+id), r.a.token, "").want(200).object()
+		if over["hangup_disposition"] != "internal_cancel" || over["hangup_time_gmt"] == nil {
+			t.Errorf("it ended as %v", over)
+		}
+		r.do("DELETE", path, r.a.token, "").refused(404, "not_found")
+	})
+}

@@ -32,6 +32,7 @@ type Store interface {
 	Bulks
 	Audit
 	History
+	Live
 	DeliveryReader
 	DeliveryWriter
 	DestinationReader
@@ -272,4 +273,14 @@ type Caller interface {
 	// its id once it is on its way. Over a limit it is Busy and names it; while
 	// this node cannot call it is a Conflict.
 	CallNow(ctx context.Context, task scheduler.Task, ext scheduler.Extension) (scheduler.CallID, error)
+}
+
+// Live reads and ends the calls of a client that are under way.
+type Live interface {
+	// LiveCalls lists them in the order in which they began.
+	LiveCalls(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Attempt], error)
+	// LiveCall returns one.
+	LiveCall(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error)
+	// HangUp asks whoever makes one to end it, and ends its task with it.
+	HangUp(ctx context.Context, client scheduler.ClientID, id scheduler.CallID, now time.Time) error
 }

@@ -138,6 +138,7 @@ func (s *Server) routes() {
 	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
 	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
+	live := live{calls: o.Store, now: o.Now}
 	secrets := secrets{keys: o.Store, now: o.Now}
 	deliveries := deliveries{reader: o.Store, writer: o.Store, now: o.Now}
 	destinations := destinations{reader: o.Store, writer: o.Store, keys: o.Store, send: o.SendEvent, checkURL: o.CheckURL, now: o.Now}
@@ -175,6 +176,9 @@ func (s *Server) routes() {
 		g.GET("/extension/:extension_id", guard.client(extensions.get))
 		g.PUT("/extension/:extension_id", guard.client(extensions.change))
 		g.DELETE("/extension/:extension_id", guard.client(extensions.remove))
+		g.GET("/call", guard.client(live.list))
+		g.GET("/call/:call_uuid", guard.client(live.get))
+		g.DELETE("/call/:call_uuid", guard.client(live.hangUp))
 		g.GET("/call_history", guard.client(calls.list))
 		g.GET("/call_history/:call_uuid", guard.client(calls.get))
 		g.GET("/webhooks/secrets", guard.client(secrets.list))

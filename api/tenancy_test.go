@@ -107,6 +107,7 @@ type world struct {
 	queue, task, ext, call string
 	interval, bulk         string
 	delivery, destination  string
+	live                   string // a call that is under way
 }
 
 func newWorld(r *rig) world {
@@ -118,6 +119,7 @@ func newWorld(r *rig) world {
 	w.task = jsonNumber(task["id"].(float64))
 	w.ext = r.do("POST", r.a.path("/extension/"), r.a.token, `{"name":"e"}`).want(201).id()
 	w.bulk = r.do("POST", queue+"/tasks/bulk", r.a.token, `{"filter":{"name":"nobody's"},"action":"run_now"}`).want(200).id()
+	w.live = r.callNow()
 	w.interval = r.do("POST", r.a.path("/interval/"), r.a.token, alwaysOpen).want(201).id()
 	r.deadEvent(queue, fmt.Sprintf("https://receiver.example.com:%d/hook", 1000+r.worlds))
 	r.worlds++
@@ -127,6 +129,7 @@ func newWorld(r *rig) world {
 }
 
 func (w world) path(pattern string) string {
+	pattern = strings.Replace(pattern, "/call/:call_uuid", "/call/"+w.live, 1)
 	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task, ":bulk_id", w.bulk,
 		":extension_id", w.ext, ":interval_id", w.interval, ":call_uuid", w.call, ":delivery_id", w.delivery, ":destination_id", w.destination).Replace(pattern)
 }
@@ -159,7 +162,22 @@ func (w world) snapshot() string {
 		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
 		all = append(all, a.header.Get("X-Total-Count"), a.body)
 	}
-	return strings.Join(all, "\n")
+	live, err := w.r.store.OverseeCallbacks(w.r.t.Context(), w.r.join(), nil)
+	if err != nil {
+		w.r.t.Fatal(err)
+	}
+	return strings.Join(append(all, fmt.Sprint(live)), "\n")
+}
+
+// callNow stores a call without a task of client a, and returns its id.
+func (r *rig) callNow() string {
+	r.t.Helper()
+	now, owner := time.Now().UTC(), r.join()
+	c, attempt := scheduler.Task{ClientID: r.a.client.ID, ExtensionID: r.a.extension.ID, ANumber: "101", BNumber: "102"}.Callback(now, owner)
+	if err := r.store.StartCallback(r.t.Context(), owner, c, attempt); err != nil {
+		r.t.Fatal(err)
+	}
+	return string(c.CallID)
 }
 
 // callOnce lets a task of a queue be called, with a busy A, and returns the id

@@ -46,6 +46,7 @@ func (e *Engine) Adopt(ctx context.Context, spec scheduler.Call, bridgedAt time.
 				defer e.calls.Add(-1)
 				defer release()
 				defer c.stopTimer()
+				defer e.live.add(c)()
 				c.await(ctx, func() bool { return c.over() || c.late() })
 				c.clear()
 				return c.outcome()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"ringback/scheduler"
@@ -16,7 +17,9 @@ type call struct {
 	ctx       context.Context // of the legs; ends with Dial
 	spec      scheduler.Call
 	ring      time.Duration
-	skew      time.Duration // from the machine's clock to the engine's
+	skew      time.Duration        // from the machine's clock to the engine's
+	changes   int                  // of the legs
+	seen      atomic.Pointer[view] // what others see of them
 	mail      mailbox
 	timer     *time.Timer
 	legs      []*leg
@@ -199,6 +202,7 @@ func (c *call) await(ctx context.Context, until func() bool) bool {
 		if until() {
 			return true
 		}
+		c.show()
 		select {
 		case <-c.mail.arrived:
 		case <-c.alarm():

@@ -53,6 +53,7 @@ type Engine struct {
 	keeper   *Keeper  // nil: none
 	sounds   Sounds
 	calls    atomic.Int64 // under way
+	live     live
 }
 
 // New returns an engine over trunks whose drivers are up; the caller closes
@@ -149,6 +150,7 @@ func (e *Engine) Dial(ctx context.Context, spec scheduler.Call, bridged func(at 
 	defer release()
 	c := newCall(legs, e, spec)
 	defer c.stopTimer()
+	defer e.live.add(c)()
 	c.place(ctx, bridged)
 	c.clear()
 	return c.outcome()

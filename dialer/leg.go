@@ -63,6 +63,7 @@ func (c *call) addLeg(role scheduler.Role, place int, n scheduler.Number, t *tru
 		l.record.Trunk = t.Name
 	}
 	c.legs = append(c.legs, l)
+	c.changes++
 	return l
 }
 
@@ -124,6 +125,7 @@ func (c *call) failover(l *leg) {
 // originate hands a leg that has its channel to the driver.
 func (c *call) originate(l *leg) {
 	l.phase, l.record.StartedAt = calling, c.now()
+	c.changes++
 	l.deadline = l.record.StartedAt.Add(c.ring)
 	o := Originate{
 		ID: l.id, Trunk: l.trunk.Name, Call: c.spec.ID, Task: c.spec.Task, Attempt: c.spec.Attempt,
@@ -146,6 +148,7 @@ func (c *call) deliverAll() {
 // deliver applies a message to its leg.
 func (c *call) deliver(m message) {
 	l := m.leg
+	c.changes++
 	switch {
 	case l.phase == ended: // closed already, or its channel went back
 	case m.granted:
@@ -191,6 +194,7 @@ func (c *call) answer(l *leg, at time.Time) {
 // close ends a leg for good and gives its channel back. An answered leg stays
 // answered, whatever ended it.
 func (c *call) close(l *leg, end End) {
+	c.changes++
 	r := &l.record
 	r.Disposition, r.Q850, r.SIP, r.Native, r.By = end.Disposition, end.Q850, end.SIP, clean(end.Native), end.By
 	switch {

@@ -88,7 +88,7 @@ func (d *Dispatcher) CallNow(ctx context.Context, task Task, ext Extension) (Cal
 	task.CallID, task.Attempts = c.CallID, 1
 	// Calls outlive the request that asked for them.
 	callCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	if err := d.reserve(c.CallID, cancel); err != nil {
+	if err := d.reserve(c.CallID, c.ClientID, cancel); err != nil {
 		cancel(nil)
 		return "", err
 	}
@@ -102,7 +102,7 @@ func (d *Dispatcher) CallNow(ctx context.Context, task Task, ext Extension) (Cal
 }
 
 // reserve makes a call one of those under way, if there is room for it.
-func (d *Dispatcher) reserve(id CallID, cancel context.CancelCauseFunc) error {
+func (d *Dispatcher) reserve(id CallID, client ClientID, cancel context.CancelCauseFunc) error {
 	if !d.o.Lease.Valid() {
 		return Errorf(Conflict, "%s: this node could not renew its lease", GateDialer)
 	}
@@ -114,7 +114,7 @@ func (d *Dispatcher) reserve(id CallID, cancel context.CancelCauseFunc) error {
 	if n := len(d.calls); n >= d.o.Workers {
 		return Errorf(Busy, "%s: this node has %d of %d calls in progress", GateWorkers, n, d.o.Workers)
 	}
-	d.calls[id] = &underWay{cancel: cancel}
+	d.calls[id] = &underWay{cancel: cancel, client: client}
 	return nil
 }
 
@@ -156,7 +156,9 @@ func (d *Dispatcher) overseeCallbacks(ctx context.Context) {
 		case own && (now.Sub(c.StartedAt) <= d.o.Stray || !d.o.Lease.Valid()):
 		default:
 			d.o.Log.Warn("a call without a task is lost", "call", c.CallID)
-			d.settle(c.CallID, c.Lose(now))
+			lost := c.Lose(now)
+			lost.Attempt.Simulated = d.o.Simulated
+			d.settle(c.CallID, lost)
 		}
 	}
 }

@@ -96,6 +96,14 @@ func (a *Attempt) close(o Outcome) {
 	}
 }
 
+// Live fills in how far a call under way has come.
+func (a *Attempt) Live(legs []Leg) {
+	a.Legs = legs
+	if leg, ok := (Outcome{Legs: legs}).winner(LegA); ok {
+		a.AnsweredAt = leg.AnsweredAt
+	}
+}
+
 // lose writes into the attempt that its node is gone.
 func (a *Attempt) lose(bridged, now time.Time) {
 	a.BridgedAt, a.EndedAt = bridged, now

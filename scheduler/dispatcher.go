@@ -67,9 +67,12 @@ type DispatcherOptions struct {
 	Tasks Tasks
 	// Callbacks keeps calls without a task.
 	Callbacks Callbacks
-	Recorder  *Recorder
-	Dialer    Dialer
-	Adopter   Adopter // nil: no call outlives its node
+	// Live is told how far calls have come, as Progress says; nil: nobody is.
+	Live     LiveCalls
+	Progress Progress
+	Recorder *Recorder
+	Dialer   Dialer
+	Adopter  Adopter // nil: no call outlives its node
 	// Receivers are asked before a call of a queue that waits for their answers.
 	Receivers Receivers
 	Lease     *Lease
@@ -95,18 +98,21 @@ type Dispatcher struct {
 
 	mu    sync.Mutex
 	calls map[CallID]*underWay // results not yet written included
+	over  map[CallID]bool      // calls that were told of and are to be forgotten
 }
 
 // underWay is a call of this node that is not over and written yet.
 type underWay struct {
 	cancel  context.CancelCauseFunc // nil: nothing to hang up
 	bridged bool
+	client  ClientID
+	told    int // the version of its legs that was told; 0: none, -1: one that may not have arrived
 }
 
 // NewDispatcher returns a dispatcher that is not running yet.
 func NewDispatcher(o DispatcherOptions) *Dispatcher {
 	return &Dispatcher{
-		o: o, wake: make(chan struct{}, 1), oversee: make(chan struct{}, 1), calls: map[CallID]*underWay{},
+		o: o, wake: make(chan struct{}, 1), oversee: make(chan struct{}, 1), calls: map[CallID]*underWay{}, over: map[CallID]bool{},
 	}
 }
 
@@ -153,6 +159,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 			d.tellOverdue()
 			d.overseeCalls(ctx)
 			d.overseeCallbacks(ctx)
+			d.tellLive(ctx)
 			continue
 		case <-d.wake:
 		case <-timer.C:
@@ -226,7 +233,7 @@ func (d *Dispatcher) begin(ctx context.Context, s Started) {
 	// Calls outlive the loop that started them; they end by their own cut.
 	callCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	d.mu.Lock()
-	d.calls[s.Call.ID] = &underWay{cancel: cancel}
+	d.calls[s.Call.ID] = &underWay{cancel: cancel, client: s.Call.Client}
 	d.mu.Unlock()
 	d.workers.Go(func() { d.work(callCtx, s) })
 }
@@ -266,6 +273,9 @@ func (d *Dispatcher) done(id CallID) {
 	d.mu.Lock()
 	call := d.calls[id]
 	delete(d.calls, id)
+	if call != nil && call.told != 0 {
+		d.over[id] = true
+	}
 	d.mu.Unlock()
 	if call != nil && call.cancel != nil {
 		call.cancel(nil)

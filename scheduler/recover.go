@@ -31,7 +31,7 @@ func (d *Dispatcher) Recover(tasks []Task) (asked <-chan struct{}) {
 	for _, task := range tasks {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		d.mu.Lock()
-		d.calls[task.CallID] = &underWay{cancel: cancel, bridged: !task.BridgedAt.IsZero()}
+		d.calls[task.CallID] = &underWay{cancel: cancel, bridged: !task.BridgedAt.IsZero(), client: task.ClientID}
 		d.mu.Unlock()
 		d.workers.Go(func() {
 			turns <- struct{}{}

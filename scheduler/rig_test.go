@@ -53,6 +53,8 @@ type rigOptions struct {
 	lease     time.Duration // zero: leaseLength
 	// lostAnswer loses the answers to the commits of calls without a task.
 	lostAnswer bool
+	progress   *progress // nil: nobody tells how far calls have come
+	live       *writes
 	beside     *rig // the node whose queue it works, too
 }
 
@@ -192,8 +194,13 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r.rec = scheduler.NewRecorder(scheduler.RecorderOptions{
 		Results: results, Lease: r.lease, Now: r.clock.Now, Log: log,
 	})
+	var live scheduler.LiveCalls
+	var progress scheduler.Progress
+	if o.progress != nil {
+		o.live.LiveCalls, live, progress = s, o.live, o.progress
+	}
 	r.disp = scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: tasks, Callbacks: calls, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Receivers: o.asked, Simulated: o.simulated, Lease: r.lease, Workers: o.workers,
+		Tasks: tasks, Callbacks: calls, Live: live, Progress: progress, Recorder: r.rec, Dialer: dialer{o}, Adopter: o.adopter, Receivers: o.asked, Simulated: o.simulated, Lease: r.lease, Workers: o.workers,
 		Now: r.clock.Now, Stray: o.stray, Log: log, Observer: &r.seen,
 	})
 	r.node = scheduler.NewNode(scheduler.NodeOptions{

@@ -35,10 +35,21 @@ func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f schedule
 		q = q.Where("queue_id = ?", f.QueueID)
 	}
 	all := q.Session(&gorm.Session{})
-	return paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
+	found, err := paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
+	if err != nil {
+		return found, err
+	}
+	return found, fillLive(s.reads.WithContext(ctx), found.Rows)
 }
 
 // CallByID returns a call of a client, live or ended.
 func (s *Store) CallByID(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error) {
-	return one[scheduler.Attempt](s.reads.WithContext(ctx).Where("client_id = ? AND call_id = ?", client, id), "there is no call %s", id)
+	db := s.reads.WithContext(ctx)
+	a, err := one[scheduler.Attempt](db.Where("client_id = ? AND call_id = ?", client, id), "there is no call %s", id)
+	if err != nil {
+		return a, err
+	}
+	rows := []scheduler.Attempt{a}
+	err = fillLive(db, rows)
+	return rows[0], err
 }

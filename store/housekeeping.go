@@ -45,7 +45,10 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) 
 		return ended, err
 	}
 	return ended, s.write(ctx, func(t *tx) error {
-		_, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC())
+		if _, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC()); err != nil {
+			return err
+		}
+		_, err := t.pool.ExecContext(ctx, forgetLive)
 		return err
 	})
 }

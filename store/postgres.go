@@ -13,9 +13,12 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	gormpg "gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"ringback/scheduler"
 )
 
-// wakeChannel carries, between nodes, that a task may start.
+// wakeChannel carries, between nodes, that a task may start; or, with its id,
+// that a call is to end.
 const wakeChannel = "ringback_wake"
 
 // poolSize is how many connections a node has, unless the URL says it.
@@ -78,8 +81,8 @@ func (p *postgres) close(db *gorm.DB) error {
 	return err
 }
 
-// Listen calls wake whenever another node's commit may let a task start, until
-// ctx ends. A lost connection is made again by calling it again; on SQLite it
+// Listen calls wake whenever another node's commit may let a task start, and
+// what OnHangUp has set for each call that is to end, until ctx ends. A lost connection is made again by calling it again; on SQLite it
 // only waits.
 func (s *Store) Listen(ctx context.Context, wake func()) (err error) {
 	if s.postgres == nil {
@@ -95,13 +98,19 @@ func (s *Store) Listen(ctx context.Context, wake func()) (err error) {
 	if _, err := conn.Exec(ctx, "LISTEN "+wakeChannel); err != nil {
 		return err
 	}
+	wake()
 	for {
-		wake()
-		if err := notified(ctx, conn); err != nil {
+		about, err := notified(ctx, conn)
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
+		}
+		if hangUp := s.onHangUp.Load(); about == "" {
+			wake()
+		} else if hangUp != nil {
+			(*hangUp)(scheduler.CallID(about))
 		}
 	}
 }
@@ -109,21 +118,25 @@ func (s *Store) Listen(ctx context.Context, wake func()) (err error) {
 // listenFor is how long a connection may be silent before it is tried.
 const listenFor = time.Minute
 
-// notified waits for a notification, and sees to it that the connection lives.
-func notified(ctx context.Context, conn *pgx.Conn) error {
+// notified waits for a notification and returns what it is about, and sees to
+// it that the connection lives.
+func notified(ctx context.Context, conn *pgx.Conn) (string, error) {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, listenFor)
-		_, err := conn.WaitForNotification(waiting)
+		n, err := conn.WaitForNotification(waiting)
 		silent := waiting.Err() != nil
 		cancel()
+		if err == nil {
+			return n.Payload, nil
+		}
 		if !silent || ctx.Err() != nil {
-			return err
+			return "", err
 		}
 		trying, cancel := context.WithTimeout(ctx, StatementTimeout)
 		err = conn.Ping(trying)
 		cancel()
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
 }

@@ -52,6 +52,7 @@ type Store struct {
 	zones    sync.Map // by name, *time.Location
 	onTasks  atomic.Pointer[func()]
 	onEvents atomic.Pointer[func()]
+	onHangUp atomic.Pointer[func(scheduler.CallID)]
 	onWrote  atomic.Pointer[func(scheduler.Transition)]
 }
 
@@ -112,6 +113,10 @@ func (s *Store) OnTasks(wake func()) { s.onTasks.Store(&wake) }
 // of the cluster wait for each other.
 func (s *Store) OnEvents(wake func()) { s.onEvents.Store(&wake) }
 
+// OnHangUp sets what is called, here and by Listen, after a commit that wants a
+// call ended.
+func (s *Store) OnHangUp(hangUp func(scheduler.CallID)) { s.onHangUp.Store(&hangUp) }
+
 // OnTransition sets what is called after a commit, with each transition that
 // was taken.
 func (s *Store) OnTransition(tell func(scheduler.Transition)) { s.onWrote.Store(&tell) }
@@ -128,6 +133,7 @@ type tx struct {
 	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
 	before   any                                      // of what is changed, for the audit; see saw
 	after    any
+	hangups  []scheduler.CallID          // calls that a client wants ended
 	asked    map[scheduler.LimitKey]bool // limits that were looked for, and are locked if they are there
 	limits   map[scheduler.LimitKey]scheduler.CallLimit
 }
@@ -164,6 +170,11 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	if t.eventful {
 		call(&s.onEvents)
 	}
+	if hangUp := s.onHangUp.Load(); hangUp != nil {
+		for _, id := range t.hangups {
+			(*hangUp)(id)
+		}
+	}
 	if tell := s.onWrote.Load(); tell != nil {
 		for _, tr := range t.written {
 			(*tell)(tr)
@@ -187,9 +198,18 @@ func call(hook *atomic.Pointer[func()]) {
 	}
 }
 
-// notify tells the other nodes, in the transaction, of what it lets start.
+// notify tells the other nodes, in the transaction, of what it lets start, and
+// of calls that are to end.
 func (t *tx) notify() error {
-	if t.postgres == nil || !t.lowered {
+	if t.postgres == nil {
+		return nil
+	}
+	for _, id := range t.hangups {
+		if _, err := t.pool.ExecContext(t.ctx, "SELECT pg_notify('"+wakeChannel+"', $1)", string(id)); err != nil {
+			return err
+		}
+	}
+	if !t.lowered {
 		return nil
 	}
 	_, err := t.pool.ExecContext(t.ctx, "SELECT pg_notify('"+wakeChannel+"', '')")

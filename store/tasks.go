@@ -190,6 +190,9 @@ func (s *Store) CancelTask(ctx context.Context, client scheduler.ClientID, queue
 		case task.Status == scheduler.Executed && !hangup, task.Status == scheduler.Finished:
 			return scheduler.Errorf(scheduler.Conflict, "task %d is %s", id, task.Status)
 		}
+		if task.Status == scheduler.Executed {
+			t.hangups = append(t.hangups, task.CallID)
+		}
 		tr, _ := task.Cancel(now)
 		if _, err := t.apply(locked, []scheduler.Transition{tr}); err != nil {
 			return err

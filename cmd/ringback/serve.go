@@ -70,13 +70,14 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	guard := webhooks.Guard{Allow: cfg.WebhookAllowed}
 	notifier := webhooks.New(webhooks.Options{Outbox: db, Questions: db, Owner: lease.Owner, Guard: guard, Now: clock.Now, Log: log, Observer: observed})
 	dispatcher := scheduler.NewDispatcher(scheduler.DispatcherOptions{
-		Tasks: db, Callbacks: db, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Receivers: notifier, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
+		Tasks: db, Callbacks: db, Live: db, Progress: networks.engine, Recorder: recorder, Dialer: networks.engine, Adopter: networks.engine, Receivers: notifier, Lease: lease, Workers: cfg.Workers, Now: clock.Now,
 		Simulated: cfg.Dialer == "sim", Stray: 2 * store.StatementTimeout, Log: log, Observer: observed,
 	})
 	node := scheduler.NewNode(scheduler.NodeOptions{
 		Name: cfg.Node, Length: cfg.Lease, Nodes: db, Lease: lease, Clock: clock, Time: db.Time, Left: func(left []scheduler.Task) { dispatcher.Recover(left) }, Log: log,
 	})
 	db.OnTasks(dispatcher.Wake)
+	db.OnHangUp(dispatcher.HangUp)
 	db.OnEvents(notifier.Wake)
 	db.OnTransition(observed.Wrote)
 	observed.gauge("ringback_overdue_seconds", "For how long something that may start has not been started.", func() float64 {
@@ -113,7 +114,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 		networks.engine.Sweep(finishing)
 	})
 	starters.Go(func() { dispatcher.Run(ctx) })
-	starters.Go(func() { listen(ctx, db, dispatcher.Wake, log) })
+	finishers.Go(func() { listen(finishing, db, dispatcher.Wake, log) })
 	jobs := newCron()
 	jobs.Schedule(every(tickEvery), cron.FuncJob(dispatcher.Tick))
 	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, log) }))

@@ -101,7 +101,8 @@ func hangUpWhenFenced(ctx context.Context, lease *scheduler.Lease, dispatcher *s
 	}
 }
 
-// listen wakes the dispatcher when another node's commit may let a task start.
+// listen wakes the dispatcher when another node's commit may let a task start,
+// and hangs up what another node's wants ended, also while the node drains.
 // Without it the tick finds out, a second later.
 func listen(ctx context.Context, db *store.Store, wake func(), log *slog.Logger) {
 	for ctx.Err() == nil {

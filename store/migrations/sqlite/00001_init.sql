@@ -374,6 +374,14 @@ CREATE TABLE callbacks (
     FOREIGN KEY (client_id, extension_id) REFERENCES extensions (client_id, id)
 );
 
+-- How far calls under way have come, as their node tells it once a second.
+CREATE TABLE live_calls (
+    call_id   text PRIMARY KEY,
+    client_id text NOT NULL,
+    legs      text NOT NULL
+);
+CREATE INDEX live_calls_client ON live_calls (client_id, call_id);
+
 -- The outbox: one row per event and URL, written with what makes it true.
 CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -420,6 +428,7 @@ CREATE TABLE delivery_tries (
 );
 
 -- +goose Down
+DROP TABLE live_calls;
 DROP TABLE callbacks;
 UPDATE clients SET default_extension_id = NULL;
 DROP TABLE delivery_tries;
