@@ -156,6 +156,7 @@ func (b backOffice) listClients(c echo.Context, me caller) error {
 		told[i] = tellClient(row)
 	}
 	total(c, found.Total)
+	links(c, len(told), found.Total, 0)
 	return b.succeed(c, me, told)
 }
 

@@ -30,6 +30,7 @@ func (w caller) byClient() bool { return w.Client != nil }
 type guard struct {
 	tokens  Tokens
 	clients Clients
+	meter   *meter
 	now     func() time.Time
 }
 
@@ -96,15 +97,27 @@ func (g guard) principal(c echo.Context) (scheduler.Principal, error) {
 	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return scheduler.Principal{}, &problem{code: http.StatusUnauthorized, message: "the request needs a bearer token"}
+		return scheduler.Principal{}, g.refuse(c, "the request needs a bearer token")
 	}
 	who, err := g.tokens.Principal(c.Request().Context(), hashOf(token), g.now())
 	if scheduler.KindOf(err) == scheduler.NotFound {
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="ringback", error="invalid_token"`)
-		return who, &problem{code: http.StatusUnauthorized, message: "the bearer token is unknown or has expired"}
+		return who, g.refuse(c, "the bearer token is unknown or has expired")
+	}
+	if err != nil {
+		return who, err
 	}
 	c.Set(keyUser, who.User.ID)
-	return who, err
+	return who, g.meter.meterCaller(c, who)
+}
+
+// refuse is the error of a request without a good token, which counts for its
+// address.
+func (g guard) refuse(c echo.Context, message string) error {
+	if err := g.meter.meterAddress(c); err != nil {
+		return err
+	}
+	return &problem{code: http.StatusUnauthorized, message: message}
 }
 
 // hashOf is what a token is kept as.

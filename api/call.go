@@ -152,6 +152,7 @@ func (s calls) list(c echo.Context, me caller) error {
 		body.Calls[i] = tellCall(row)
 	}
 	total(c, found.Total)
+	links(c, len(body.Calls), found.Total, 0)
 	return answer(c, http.StatusOK, body)
 }
 

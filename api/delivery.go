@@ -37,6 +37,8 @@ type deliveryAnswer struct {
 	EndDate    string                  `json:"end_date_utc"`
 }
 
+func (a deliveryAnswer) rowID() int64 { return int64(a.ID) }
+
 // deliveryDetail is one of them with what was sent, and its tries.
 type deliveryDetail struct {
 	deliveryAnswer

@@ -98,6 +98,8 @@ type destinationAnswer struct {
 	CreateDate   string                    `json:"create_date_utc"`
 }
 
+func (a destinationAnswer) rowID() int64 { return int64(a.ID) }
+
 func (s destinations) tell(d webhooks.Destination) destinationAnswer {
 	a := destinationAnswer{
 		ID: d.ID, Origin: d.Origin, State: d.State(s.now()), Paused: !d.PausedAt.IsZero(), Enabled: d.DisabledAt.IsZero(),

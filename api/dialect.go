@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -157,6 +158,9 @@ func answer(c echo.Context, code int, body any) error {
 	encoded, err := encode(body)
 	if err != nil {
 		return err
+	}
+	if code == http.StatusOK && unchanged(c, encoded) {
+		return c.NoContent(http.StatusNotModified)
 	}
 	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(encoded)))
 	return c.Blob(code, echo.MIMEApplicationJSON, encoded)

@@ -150,6 +150,8 @@ type extensionAnswer struct {
 	CreateDate   string                `json:"create_date_utc"`
 }
 
+func (a extensionAnswer) rowID() int64 { return int64(a.ID) }
+
 func tellExtension(e scheduler.Extension) extensionAnswer {
 	a := extensionAnswer{
 		ID: e.ID, Name: e.Name, Label: e.Label, Type: extensionType, Status: "active",

@@ -40,6 +40,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := s.echo.AcquireContext()
 	defer s.echo.ReleaseContext(c)
 	c.Reset(r, w)
+	s.meter.count(address(c), scheduler.DefaultRequestsPerHour, 0).tell(w.Header()) // who asks with a token is told of that
 	s.handle(c)
 	if s.o.Observer != nil {
 		s.o.Observer.Answered(r.Method, c.Path(), c.Response().Status, s.o.Now().Sub(began))

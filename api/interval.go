@@ -129,6 +129,8 @@ type intervalAnswer struct {
 	CreateDate string               `json:"create_date_utc"`
 }
 
+func (a intervalAnswer) rowID() int64 { return int64(a.ID) }
+
 // conditionAnswer is a condition as it is told; 0 and "" are unset.
 type conditionAnswer struct {
 	StartDOW  int    `json:"start_dow"`

@@ -198,8 +198,18 @@ func answerList[T, W any](c echo.Context, found scheduler.List[T], tell func(T) 
 		told[i] = tell(row)
 	}
 	total(c, found.Total)
+	last := int64(0)
+	if n := len(told); n > 0 {
+		if row, ok := any(told[n-1]).(identified); ok {
+			last = row.rowID()
+		}
+	}
+	links(c, len(told), found.Total, last)
 	return answer(c, http.StatusOK, told)
 }
+
+// identified is a row that a cursor can stand at.
+type identified interface{ rowID() int64 }
 
 // rowID reads a row number of the path; what is none is nobody's.
 func rowID[T ~int64](c echo.Context, param string) (T, error) {

@@ -223,6 +223,8 @@ type queueAnswer struct {
 	Counts         map[scheduler.Status]int `json:"counts,omitempty"` // of one queue alone
 }
 
+func (a queueAnswer) rowID() int64 { return int64(a.ID) }
+
 // holdAnswer is what holds a queue or a task.
 type holdAnswer struct {
 	Gate   scheduler.Gate `json:"gate"`

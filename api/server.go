@@ -56,9 +56,10 @@ type Observer interface {
 
 // Server answers the API. It is an http.Handler.
 type Server struct {
-	o    Options
-	echo *echo.Echo
-	hub  *hub
+	o     Options
+	echo  *echo.Echo
+	hub   *hub
+	meter *meter
 }
 
 //go:embed openapi.yaml
@@ -72,7 +73,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{o: o, echo: echo.New(), hub: newHub(o.Store, o.Log)}
+	s := &Server{o: o, echo: echo.New(), hub: newHub(o.Store, o.Log), meter: newMeter(o.Now)}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.refuse
 	s.echo.IPExtractor = addressOf(o.TrustedProxies)
@@ -111,10 +112,16 @@ func (s *Server) routes() {
 	}
 	vault := newVault()
 	tokens := tokens{identities: o.Store, tokens: o.Store, vault: vault, throttle: newThrottle(o.Now), now: o.Now}
-	e.POST("/oauth/token", tokens.issue)
-	e.POST("/Token", tokens.issue)
+	issue := func(c echo.Context) error {
+		if err := s.meter.meterAddress(c); err != nil {
+			return err
+		}
+		return tokens.issue(c)
+	}
+	e.POST("/oauth/token", issue)
+	e.POST("/Token", issue)
 
-	guard := guard{tokens: o.Store, clients: o.Store, now: o.Now}
+	guard := guard{tokens: o.Store, clients: o.Store, meter: s.meter, now: o.Now}
 	stats := stats{reader: o.Store, now: o.Now}
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{

@@ -37,7 +37,7 @@ var settingsShape = newShape(
 	member[settingsRequest]{"DefaultExtensionID", "DefaultExtensionID", func(d *decoder, r *settingsRequest) { r.readExtension(d) }},
 	member[settingsRequest]{"WebhookFormat", "WebhookFormat", func(d *decoder, r *settingsRequest) { r.readFormat(d) }},
 	member[settingsRequest]{"MaxConcurrentCalls", "MaxConcurrentCalls", func(d *decoder, r *settingsRequest) { r.readLimit(d) }},
-	member[settingsRequest]{"RequestsPerHour", "RequestsPerHour", func(d *decoder, _ *settingsRequest) { d.notYet("36000") }},
+	member[settingsRequest]{"RequestsPerHour", "RequestsPerHour", func(d *decoder, r *settingsRequest) { r.readRequests(d) }},
 	member[settingsRequest]{"AllowedCallerIDs", "AllowedCallerIDs", func(d *decoder, r *settingsRequest) { r.readCallerIDs(d) }},
 )
 
@@ -79,6 +79,15 @@ func (r *settingsRequest) readLimit(d *decoder) {
 	r.sets(func(s *scheduler.Settings) { s.MaxConcurrentCalls = limit })
 }
 
+// readRequests reads requests an hour; null is the default.
+func (r *settingsRequest) readRequests(d *decoder) {
+	var n *int
+	if d.between(&n, 1, scheduler.MaxRequestsPerHour); n == nil {
+		n = new(int)
+	}
+	r.sets(func(s *scheduler.Settings) { s.RequestsPerHour = *n })
+}
+
 func (r *settingsRequest) readCallerIDs(d *decoder) {
 	d.texts(&r.ids)
 	if len(r.ids) > scheduler.MaxAllowedCallerIDs {
@@ -109,13 +118,10 @@ type settingsAnswer struct {
 func tellSettings(s scheduler.Settings) settingsAnswer {
 	a := settingsAnswer{
 		DefaultRegion: s.DefaultRegion, DefaultExtensionID: s.DefaultExtensionID, WebhookFormat: "json",
-		MaxConcurrentCalls: positive(s.MaxConcurrentCalls), RequestsPerHour: s.RequestsPerHour, AllowedCallerIDs: list(s.AllowedCallerIDs),
+		MaxConcurrentCalls: positive(s.MaxConcurrentCalls), RequestsPerHour: s.Requests(), AllowedCallerIDs: list(s.AllowedCallerIDs),
 	}
 	if s.WebhookFormat == scheduler.WebhookForm {
 		a.WebhookFormat = "form"
-	}
-	if a.RequestsPerHour == 0 {
-		a.RequestsPerHour = scheduler.DefaultRequestsPerHour
 	}
 	return a
 }

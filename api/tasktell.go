@@ -45,6 +45,8 @@ type taskAnswer struct {
 	RequeuedFrom   scheduler.TaskID      `json:"requeued_from"` // 0: from none
 }
 
+func (a taskAnswer) rowID() int64 { return int64(a.ID) }
+
 // paramsAnswer is the callback parameters of a task as they are told.
 type paramsAnswer struct {
 	CallerIDName       string   `json:"caller_id_name"`

@@ -16,6 +16,14 @@ type Settings struct {
 	AllowedCallerIDs []string `gorm:"column:allowed_caller_ids;serializer:json"`
 }
 
+// Requests returns how many requests an hour the client may make on a node.
+func (s Settings) Requests() int {
+	if s.RequestsPerHour == 0 {
+		return DefaultRequestsPerHour
+	}
+	return s.RequestsPerHour
+}
+
 // WebhookFormat is how the events of a client are encoded.
 type WebhookFormat string
 
