@@ -98,6 +98,9 @@ func (s events) listen(c echo.Context, me caller) error {
 		return err
 	}
 	defer s.hub.leave(l)
+	if err := s.changes.Follow(ctx, me.client, id); err != nil {
+		return err
+	}
 	queue, runtime, err := s.queues.QueueNow(ctx, me.client, id)
 	if err != nil {
 		return err
@@ -154,6 +157,9 @@ func (s events) follow(c echo.Context, me caller, l *listener, w *stream, at cur
 			if beats++; beats%beatsAToken == 0 {
 				if _, err := s.guard.caller(c); err != nil {
 					return nil
+				}
+				if err := s.changes.Follow(ctx, me.client, l.feed.queue); err != nil {
+					return err
 				}
 			}
 		case <-ctx.Done():

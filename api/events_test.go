@@ -131,6 +131,11 @@ func followEverything(t *testing.T, here, there *store.Store) {
 	queueID := scheduler.QueueID(id)
 	since := time.Now().UTC().Truncate(time.Microsecond)
 
+	heard := &hearer{tasks: map[string]string{}}
+	base, stop := node(t, here)
+	first := listen(t, base, queue, r.a.token, "")
+	heard.last = first.want("hold").id
+	first.close()
 	var writing sync.WaitGroup
 	r.join()
 	for i := range 3 {
@@ -139,8 +144,6 @@ func followEverything(t *testing.T, here, there *store.Store) {
 	written := make(chan struct{})
 	go func() { writing.Wait(); close(written) }()
 
-	heard := &hearer{last: "0", tasks: map[string]string{}}
-	base, stop := node(t, here)
 	for round, done := 0, false; !done || heard.last != jsonNumber(float64(r.head(queueID))); round++ {
 		select {
 		case <-written:
@@ -337,25 +340,37 @@ func TestListenersBeginAnew(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		base, _ := node(t, r.store)
 		queue := r.queue(r.a, `{"name":"q","status":"on"}`)
+		r.do("POST", queue+"/tasks", r.a.token, oneTask(r.a, "")).want(201) // nobody listens
+		listen(t, base, queue, r.a.token, "").want("hold")
 		for range 3 {
 			r.do("POST", queue+"/tasks", r.a.token, oneTask(r.a, "")).want(201)
 		}
-		ahead := listen(t, base, queue, r.a.token, "4")
+		ahead := listen(t, base, queue, r.a.token, "5")
 		ahead.want("hold")
-		if e := ahead.want("reset"); e.id != "3" {
+		if e := ahead.want("reset"); e.id != "4" {
 			t.Errorf("who is ahead begins anew with %+v", e)
+		}
+		early := listen(t, base, queue, r.a.token, "0")
+		early.want("hold")
+		if e := early.want("reset"); e.id != "4" {
+			t.Errorf("who was there before anybody listened begins anew with %+v", e)
+		}
+		kept := listen(t, base, queue, r.a.token, "1")
+		kept.want("hold")
+		if e := kept.want("task"); e.id != "2" {
+			t.Errorf("who was there since is told %+v", e)
 		}
 		if _, err := r.store.Tidy(t.Context(), time.Now().Add(scheduler.ChangesKeep+time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		r.a.token = r.token(tokenOfA(r)) // the housekeeping forgot the other
-		late := listen(t, base, queue, r.a.token, "1")
+		r.a.token = r.token(tokenOfA(r))               // the housekeeping forgot the other
+		late := listen(t, base, queue, r.a.token, "2") // what follows 1 was read just now
 		late.want("hold")
-		if e := late.want("reset"); e.id != "3" {
+		if e := late.want("reset"); e.id != "4" {
 			t.Errorf("who comes too late begins anew with %+v", e)
 		}
 		r.do("POST", queue+"/tasks", r.a.token, oneTask(r.a, "")).want(201)
-		if e := late.want("task"); e.id != "4" {
+		if e := late.want("task"); e.id != "5" {
 			t.Errorf("and goes on with %+v", e)
 		}
 	})

@@ -43,7 +43,7 @@ func BenchmarkListeners(b *testing.B) {
 			for i := range queues {
 				queues[i] = storetest.Queue(b, s, client, 1)
 				for range 10 {
-					req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("%s/client/%s/task_scheduler/%d/events", web.URL, client.ID, queues[i].ID), nil)
+					req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/client/%s/task_scheduler/%d/events", web.URL, client.ID, queues[i].ID), nil)
 					if err != nil {
 						b.Fatal(err)
 					}

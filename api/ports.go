@@ -219,6 +219,9 @@ type Changes interface {
 	// Heads returns the Seq of the latest change of each of some queues, whose
 	// ever they are; those that are deleted are left out.
 	Heads(ctx context.Context, ids []scheduler.QueueID) (map[scheduler.QueueID]int64, error)
+	// Follow has those of a client's queue kept from now on, for
+	// scheduler.ChangesKeep.
+	Follow(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID) error
 	// Changes returns those of a client's queue after a Seq, in order, at most
 	// limit. If the first is not the next one, those between are forgotten.
 	Changes(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, after int64, limit int) ([]scheduler.Change, error)

@@ -59,7 +59,7 @@ type Runtime struct {
 	// WakeAt is a lower bound of the next moment when something of the queue
 	// may start; zero: nothing can until something is written. See Wake.
 	WakeAt time.Time `gorm:"serializer:instant"`
-	// Changes is the Seq of the queue's latest Change; 0: none.
+	// Changes is the Seq of the queue's latest Change, kept or not; 0: none.
 	Changes int64
 }
 

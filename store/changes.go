@@ -55,8 +55,9 @@ func anew(is, was scheduler.Hold, now time.Time) bool {
 	return is.Gate != was.Gate || is.Until.After(was.Until) && !was.Until.After(now) && is.Until.Sub(now) > lookAgain
 }
 
-// saveChanges writes what changed of the locked queues, and counts it in their
-// runtime rows. A hold that is only prolonged is no change.
+// saveChanges counts what changed of the locked queues in their runtime rows,
+// and writes what somebody listens to, and holds. A hold that is only prolonged
+// is no change.
 func (t *tx) saveChanges(locked []lockedQueue) error {
 	var of []*lockedQueue
 	var changes []scheduler.Change
@@ -70,8 +71,11 @@ func (t *tx) saveChanges(locked []lockedQueue) error {
 		if len(c.Tasks) == 0 && c.Hold == nil {
 			continue
 		}
-		slices.Sort(c.Tasks)
 		l.runtime.Changes++
+		if c.Hold == nil && !l.followed.After(now) {
+			continue // nobody listens: who comes back to a gap begins anew
+		}
+		slices.Sort(c.Tasks)
 		c.Seq = l.runtime.Changes
 		of, changes = append(of, l), append(changes, c)
 	}
@@ -145,6 +149,25 @@ func parseRuns(text string) ([]scheduler.TaskID, error) {
 		}
 	}
 	return ids, nil
+}
+
+// It takes the lock that every writer of the queue takes, so that each of them
+// either is over, and in the number that is read after it, or sees it.
+const follow = `UPDATE queue_runtime SET followed_until = $3 WHERE queue_id = $1 AND (followed_until IS NULL OR followed_until < $2)
+	AND EXISTS (SELECT 1 FROM queues WHERE id = queue_id AND client_id = $4 AND deleted_at IS NULL)`
+
+// followSpare is how much longer than needed changes are kept, so that who goes
+// on listening seldom writes that.
+const followSpare = time.Hour
+
+// Follow has the changes of a client's queue kept from now on, for
+// scheduler.ChangesKeep at least.
+func (s *Store) Follow(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID) error {
+	return s.write(ctx, func(t *tx) error {
+		until := t.now().UTC().Add(scheduler.ChangesKeep)
+		_, err := t.pool.ExecContext(ctx, follow, int64(queue), until, until.Add(followSpare), string(client))
+		return err
+	})
 }
 
 // Changes returns what changed of a client's queue after a Seq, in order, at

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/scheduler"
+	"ringback/store"
 	"ringback/store/storetest"
 )
 
@@ -72,6 +73,9 @@ func TestChangesAreNumberedAsTheyCommit(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	w := newWorld(t, storetest.Open(t, url), 5)
 	queues := []scheduler.QueueID{w.queue.ID, storetest.Queue(t, w.s, w.cl, 5).ID}
+	for _, queue := range queues {
+		must(t, w.s.Follow(context.Background(), w.cl.ID, queue))
+	}
 	owners := []scheduler.Owner{w.join("n1"), w.join("n2"), w.join("n3")}
 	var writing, reading sync.WaitGroup
 	over := make(chan struct{})
@@ -119,10 +123,16 @@ func TestChangesAreNumberedAsTheyCommit(t *testing.T) {
 // TestChangesTenancy: nobody reads another's changes.
 func TestChangesTenancy(t *testing.T) {
 	each(t, 0, func(w *world) {
-		w.addDue(3)
 		other := storetest.Client(w.T, w.s)
 		ctx := context.Background()
-		if own, err := w.s.Changes(ctx, w.cl.ID, w.queue.ID, 0, 10); err != nil || len(own) != 1 || len(own[0].Tasks) != 3 {
+		must(w.T, w.s.Follow(ctx, other.ID, w.queue.ID))
+		w.addDue(2)
+		if n := store.Count(w.s, "queue_changes"); n != 0 || w.runtime().Changes != 1 {
+			w.Errorf("nobody of its client listens, and %d changes are kept of %d", n, w.runtime().Changes)
+		}
+		must(w.T, w.s.Follow(ctx, w.cl.ID, w.queue.ID))
+		w.addDue(3)
+		if own, err := w.s.Changes(ctx, w.cl.ID, w.queue.ID, 0, 10); err != nil || len(own) != 1 || len(own[0].Tasks) != 3 || own[0].Seq != 2 {
 			w.Errorf("its owner reads %v, %v", own, err)
 		}
 		if foreign, err := w.s.Changes(ctx, other.ID, w.queue.ID, 0, 10); err != nil || len(foreign) != 0 {

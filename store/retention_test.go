@@ -23,6 +23,7 @@ func TestForget(t *testing.T) {
 		for i := range tasks {
 			tasks[i] = draft
 		}
+		must(w.T, w.s.Follow(ctx, w.cl.ID, w.queue.ID))
 		w.add(w.draft(100 * day)) // the oldest one, which waits
 		w.add(tasks...)
 		for range 5 {

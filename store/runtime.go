@@ -13,15 +13,16 @@ import (
 // lockedQueue is a queue whose runtime row this transaction holds, with
 // everything read after the lock, so that it is what the last holder committed.
 type lockedQueue struct {
-	queue   scheduler.Queue
-	runtime scheduler.Runtime
-	window  scheduler.Window
-	limited bool           // its client, or an extension of it, has a limit of calls
-	first   time.Time      // when its first waiting task is due; zero: none
-	held    scheduler.Hold // what held it when it was locked
-	kept    []byte         // the tally as it was read
-	tally   scheduler.Tally
-	counted bool // tally is what is to be kept, and not kept
+	queue    scheduler.Queue
+	runtime  scheduler.Runtime
+	window   scheduler.Window
+	limited  bool           // its client, or an extension of it, has a limit of calls
+	first    time.Time      // when its first waiting task is due; zero: none
+	held     scheduler.Hold // what held it when it was locked
+	followed time.Time      // until when its changes are kept for those who listen
+	kept     []byte         // the tally as it was read
+	tally    scheduler.Tally
+	counted  bool // tally is what is to be kept, and not kept
 }
 
 // Locking is a statement of its own: settings joined into it would be as old
@@ -33,7 +34,7 @@ var lockRuntimes = statement{
 
 const queueState = `q.id, q.client_id, q.is_on, q.concurrent_limit, q.start_rate, q.priority, q.before_wait, q.deleted_at,
 	q.asr_min_percent, q.asr_basis, q.asr_window, q.asr_min_attempts, q.asr_pause, r.brake, r.tally,
-	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes,
+	r.running, r.next_start, r.hold_gate, r.hold_until, r.hold_detail, r.wake_at, r.changes, r.followed_until,
 	q.interval_id, coalesce(i.name, ''), coalesce(i.time_zone, ''), i.conditions,
 	EXISTS (SELECT 1 FROM call_limits WHERE client_id = q.client_id)
 	FROM queues q JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id`
@@ -88,7 +89,7 @@ func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
 	var conditions, brake, tally sql.RawBytes
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, &q.BeforeWait, nullTime{&q.DeletedAt},
 		&q.Brake.MinPercent, &q.Brake.Basis, &q.Brake.Window, &q.Brake.MinAttempts, &q.Brake.Pause, &brake, &tally,
-		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes,
+		&rt.Running, nullTime{&rt.NextStart}, &rt.Hold.Gate, nullTime{&rt.Hold.Until}, &rt.Hold.Detail, nullTime{&rt.WakeAt}, &rt.Changes, nullTime{&l.followed},
 		&q.IntervalID, &i.Name, &i.TimeZone, &conditions, &l.limited)
 	rt.QueueID, l.kept = q.ID, bytes.Clone(tally)
 	if err == nil && len(brake) > len("{}") {

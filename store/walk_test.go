@@ -23,6 +23,7 @@ func TestWakeAgreesWithALookAtEveryTask(t *testing.T) {
 		rapid.Check(w.T, func(rt *rapid.T) {
 			w.queue = storetest.Queue(w.T, w.s, w.cl, rapid.IntRange(0, 3).Draw(rt, "limit"))
 			walk := &walk{world: w, owner: owner}
+			must(w.T, w.s.Follow(context.Background(), w.cl.ID, w.queue.ID))
 			rt.Repeat(map[string]func(*rapid.T){
 				"add":     walk.add,
 				"claim":   walk.claim,

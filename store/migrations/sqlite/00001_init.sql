@@ -153,13 +153,15 @@ CREATE TABLE queue_runtime (
     wake_at     TIMESTAMP,
     brake       text    NOT NULL DEFAULT '{}', -- what it counts; JSON that nothing here looks into
     changes     integer      NOT NULL DEFAULT 0, -- the latest seq of queue_changes
+    followed_until TIMESTAMP, -- while somebody listens: then its changes are kept
     tally       blob     NOT NULL DEFAULT x'', -- statistics of the minutes that are not in queue_minutes yet
     CHECK ((hold_until IS NULL) = (hold_gate = ''))
 );
 CREATE INDEX queue_runtime_wake ON queue_runtime (wake_at) WHERE wake_at IS NOT NULL;
 
--- What changed of a queue, numbered without gaps in the order of the commits: written
--- with the change, under the lock of its row of queue_runtime, by nobody else.
+-- What changed of a queue, numbered in the order of the commits: written with the
+-- change, under the lock of its row of queue_runtime, by nobody else. Nobody listens:
+-- the number alone moves, but for holds.
 CREATE TABLE queue_changes (
     queue_id    integer      NOT NULL,
     seq         integer      NOT NULL CHECK (seq > 0),
