@@ -28,7 +28,7 @@ test-peers: ## install Asterisk 22 and 16, each with a Debian of its own (root),
 
 soak: ## race four processes over limits while one is killed every second, RINGBACK_SOAK says for how long (1m); then the long tests of events
 	RINGBACK_SOAK=$${RINGBACK_SOAK:-1m} $(GO) test -count=1 -v -timeout 60m -run '^TestSoak$$' ./cmd/ringback
-	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 60m -run '^(TestNoEventIsLost|TestOrderIsKept|TestADeadDestination)' ./webhooks
+	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 60m -run '^(TestNoEventIsLost|TestOrderIsKept|TestAnEventIsStored)' ./webhooks ./store
 
 race: ## run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...

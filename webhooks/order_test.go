@@ -164,7 +164,7 @@ func inversions(seen []arrival, again map[string]bool) (inverted map[string]bool
 func TestOrderIsKeptInEveryHistory(t *testing.T) {
 	checks := "10"
 	if soaks() {
-		checks = "2000"
+		checks = "500"
 	}
 	was := flag.Lookup("rapid.checks").Value.String()
 	if err := flag.Set("rapid.checks", checks); err != nil {
