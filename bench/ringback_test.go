@@ -67,7 +67,7 @@ func (c *counts) Wrote(tr scheduler.Transition) {
 }
 
 // Tried counts events that arrived.
-func (c *counts) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ time.Duration) {
+func (c *counts) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ webhooks.Try) {
 	if state == scheduler.DeliveryDelivered {
 		c.delivered.Add(1)
 	}

@@ -60,6 +60,11 @@ const (
 	DestinationDisabled DestinationState = "disabled"  // no success for days; events are dead at once
 )
 
+// DestinationStates are all of them.
+var DestinationStates = []DestinationState{
+	DestinationActive, DestinationRamp, DestinationOpen, DestinationHalfOpen, DestinationPaused, DestinationDisabled,
+}
+
 // The breaker. A window begins with a failure.
 const (
 	openAfter   = 5                // failures in a row

@@ -92,9 +92,9 @@ type Questions interface {
 
 // Observer is told what is worth counting. Its methods must not block.
 type Observer interface {
-	// Tried tells of one request: its kind of event, what became of the delivery
-	// (ready: it will be tried again), and how long the request took.
-	Tried(kind scheduler.EventKind, state scheduler.DeliveryState, took time.Duration)
+	// Tried tells of one request: its kind of event, and what became of the
+	// delivery (ready: it will be tried again).
+	Tried(kind scheduler.EventKind, state scheduler.DeliveryState, try Try)
 	// Overtook tells that n events no longer wait for an earlier one.
 	Overtook(n int)
 	// Turned tells that a destination is in another state now.
@@ -372,7 +372,7 @@ func (r *round) tell(s Settlement) {
 		return
 	}
 	if r.o.Observer != nil {
-		r.o.Observer.Tried(s.Delivery.Kind, s.Verdict.State, s.Try.Took)
+		r.o.Observer.Tried(s.Delivery.Kind, s.Verdict.State, *s.Try)
 	}
 	if s.Verdict.State == scheduler.DeliveryDead || s.Verdict.State == scheduler.DeliveryExpired {
 		d := s.Delivery

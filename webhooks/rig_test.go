@@ -112,7 +112,7 @@ type observed struct {
 	turned   []webhooks.DestinationState
 }
 
-func (o *observed) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ time.Duration) {
+func (o *observed) Tried(_ scheduler.EventKind, state scheduler.DeliveryState, _ webhooks.Try) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tried[state]++

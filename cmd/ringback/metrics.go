@@ -17,19 +17,23 @@ import (
 // metrics is what the packages' observers tell, as Prometheus reads it. Times
 // are in seconds.
 type metrics struct {
-	registry    *prometheus.Registry
-	transitions *prometheus.CounterVec
-	finished    *prometheus.CounterVec
-	claims      prometheus.Histogram
-	lateness    prometheus.Histogram
-	deliveries  *prometheus.CounterVec
-	overtook    prometheus.Counter
-	turned      *prometheus.CounterVec
-	delivery    prometheus.Histogram
-	requests    *prometheus.CounterVec
-	request     *prometheus.HistogramVec
-	legs        *prometheus.CounterVec
-	pdd         *prometheus.HistogramVec
+	registry     *prometheus.Registry
+	transitions  *prometheus.CounterVec
+	finished     *prometheus.CounterVec
+	claims       prometheus.Histogram
+	lateness     prometheus.Histogram
+	deliveries   *prometheus.CounterVec
+	blocked      prometheus.Counter
+	backlog      *prometheus.GaugeVec
+	oldest       prometheus.Gauge
+	destinations *prometheus.GaugeVec
+	overtook     prometheus.Counter
+	turned       *prometheus.CounterVec
+	delivery     prometheus.Histogram
+	requests     *prometheus.CounterVec
+	request      *prometheus.HistogramVec
+	legs         *prometheus.CounterVec
+	pdd          *prometheus.HistogramVec
 }
 
 func newMetrics() *metrics {
@@ -46,7 +50,15 @@ func newMetrics() *metrics {
 			Name: "ringback_start_lateness_seconds", Help: "How long after their due time tasks started.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 14)}),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ringback_delivery_tries_total", Help: "Tries to deliver an event, by its kind and what became of it."}, []string{"kind", "state"}),
+			Name: "ringback_deliveries_total", Help: "Tries to deliver an event, by its kind and what became of it."}, []string{"kind", "outcome"}),
+		blocked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ringback_deliveries_blocked_total", Help: "Tries that led to an inward address and were not made."}),
+		backlog: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ringback_deliveries_owed", Help: "Events that are to be delivered, over all nodes; no more than 100000 are counted."}, []string{"state"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ringback_delivery_overdue_seconds", Help: "For how long an event has been due whose destination is neither paused nor disabled, over all nodes."}),
+		destinations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ringback_destinations", Help: "Destinations of events, over all nodes."}, []string{"state"}),
 		overtook: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ringback_deliveries_overtook_total", Help: "Events that no longer waited for an earlier one of their task."}),
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -65,7 +77,8 @@ func newMetrics() *metrics {
 			Name: "ringback_leg_pdd_seconds", Help: "Post-dial delay: how long after a leg was dialled it rang.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}, []string{"trunk"}),
 	}
-	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.overtook, m.turned, m.delivery, m.requests, m.request, m.legs, m.pdd,
+	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.blocked, m.backlog, m.oldest, m.destinations,
+		m.overtook, m.turned, m.delivery, m.requests, m.request, m.legs, m.pdd,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -124,9 +137,26 @@ func (m *metrics) Wrote(tr scheduler.Transition) {
 }
 
 // Tried counts a try to deliver an event.
-func (m *metrics) Tried(kind scheduler.EventKind, state scheduler.DeliveryState, took time.Duration) {
-	m.deliveries.WithLabelValues(string(kind), string(state)).Inc()
-	m.delivery.Observe(took.Seconds())
+func (m *metrics) Tried(kind scheduler.EventKind, state scheduler.DeliveryState, try webhooks.Try) {
+	outcome := string(state)
+	if state == scheduler.DeliveryReady {
+		outcome = "retry"
+	}
+	m.deliveries.WithLabelValues(string(kind), outcome).Inc()
+	m.delivery.Observe(try.Took.Seconds())
+	if try.Error == webhooks.ErrBlocked {
+		m.blocked.Inc()
+	}
+}
+
+// owed shows what is owed to receivers.
+func (m *metrics) owed(b webhooks.Backlog) {
+	m.backlog.WithLabelValues(string(scheduler.DeliveryReady)).Set(float64(b.Ready))
+	m.backlog.WithLabelValues(string(scheduler.DeliveryHeld)).Set(float64(b.Held))
+	m.oldest.Set(b.Oldest.Seconds())
+	for _, state := range webhooks.DestinationStates {
+		m.destinations.WithLabelValues(string(state)).Set(float64(b.Destinations[state]))
+	}
 }
 
 // Overtook counts events that went before an earlier one of their task.

@@ -120,6 +120,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Schedule(every(tidyEvery), cron.FuncJob(func() { tidy(ctx, db, clock, log) }))
 	jobs.Schedule(every(forgetEvery), cron.FuncJob(func() { forget(ctx, db, cfg, clock, log) }))
 	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { workBulks(ctx, db, log) }))
+	jobs.Schedule(every(observeEvery), cron.FuncJob(func() { observeOwed(ctx, db, clock, observed) }))
 	jobs.Start()
 	options := api.Options{
 		Store: db, Caller: dispatcher, CheckURL: guard.CheckURL, SendEvent: notifier.Send, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),

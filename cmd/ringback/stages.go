@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	// observeEvery is how old what the metrics tell of the outbox is at most.
+	observeEvery = 15 * time.Second
 	// tickEvery is the safety net below every wake-up of the dispatcher.
 	tickEvery = time.Second
 	// tidyEvery is how often the housekeeping runs.
@@ -130,6 +132,13 @@ func forget(ctx context.Context, db *store.Store, cfg config.Config, clock *sche
 	err := db.Forget(ctx, clock.Now(), scheduler.Keep{Finished: cfg.KeepFinished, Calls: cfg.KeepCalls})
 	if err != nil && ctx.Err() == nil {
 		log.Error("what is old could not be forgotten; the next run tries again", "err", err)
+	}
+}
+
+// observeOwed looks at what is owed to receivers, for the metrics.
+func observeOwed(ctx context.Context, db *store.Store, clock *scheduler.Clock, observed *metrics) {
+	if b, err := db.Backlog(ctx, clock.Now()); err == nil { // else the next look tells
+		observed.owed(b)
 	}
 }
 

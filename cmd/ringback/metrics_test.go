@@ -1,0 +1,30 @@
+package main
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/scheduler"
+	"ringback/webhooks"
+)
+
+func TestTheMetricsOfEvents(t *testing.T) {
+	m := newMetrics()
+	m.Tried(scheduler.EventAfter, scheduler.DeliveryReady, webhooks.Try{Error: webhooks.ErrBlocked})
+	m.Tried(scheduler.EventBefore, scheduler.DeliveryDelivered, webhooks.Try{Took: time.Second})
+	m.owed(webhooks.Backlog{Ready: 3, Held: 2, Oldest: time.Minute, Destinations: map[webhooks.DestinationState]int{webhooks.DestinationOpen: 4}})
+	m.owed(webhooks.Backlog{Ready: 5, Held: 2, Oldest: time.Minute, Destinations: map[webhooks.DestinationState]int{webhooks.DestinationHalfOpen: 4}})
+	told := httptest.NewRecorder()
+	m.handler().ServeHTTP(told, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`ringback_deliveries_total{kind="after",outcome="retry"} 1`, `ringback_deliveries_total{kind="before",outcome="delivered"} 1`,
+		`ringback_deliveries_blocked_total 1`, `ringback_deliveries_owed{state="ready"} 5`, `ringback_deliveries_owed{state="held"} 2`,
+		`ringback_delivery_overdue_seconds 60`, `ringback_destinations{state="open"} 0`, `ringback_destinations{state="half_open"} 4`,
+	} {
+		if !strings.Contains(told.Body.String(), "\n"+want+"\n") {
+			t.Errorf("no line says %s", want)
+		}
+	}
+}
