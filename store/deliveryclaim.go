@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"slices"
 	"time"
 
 	"ringback/scheduler"
@@ -138,11 +139,23 @@ func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
 	}
 	due, err := between(c.After, lastReceiver, c.Room-len(careful))
 	due = append(careful, due...)
-	if err != nil || len(due) >= c.Room || c.After == firstReceiver {
-		return due, err
+	if err == nil && len(due) < c.Room && c.After != firstReceiver {
+		var rest []scheduler.Delivery
+		rest, err = between(firstReceiver, c.After, c.Room-len(due))
+		due = append(due, rest...)
 	}
-	rest, err := between(firstReceiver, c.After, c.Room-len(due))
-	return append(due, rest...), err
+	return onceEach(due), err
+}
+
+// onceEach drops what stands twice in a list: a destination whose ramp is over
+// needs no more care once it was looked at, so the same claim meets it again.
+func onceEach(due []scheduler.Delivery) []scheduler.Delivery {
+	seen := make(map[scheduler.DeliveryID]bool, len(due))
+	return slices.DeleteFunc(due, func(d scheduler.Delivery) bool {
+		twice := seen[d.ID]
+		seen[d.ID] = true
+		return twice
+	})
 }
 
 func scanDelivery(r *sql.Rows, d *scheduler.Delivery) error {

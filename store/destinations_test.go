@@ -253,3 +253,21 @@ func TestResend(t *testing.T) {
 		}
 	})
 }
+
+// The claim that finds that a ramp is over meets the destination twice: among
+// those that need care, and then among the others.
+func TestAClaimTakesADeliveryOnce(t *testing.T) {
+	each(t, 0, func(w *world) {
+		at := time.Now()
+		w.alter(w.know(hookA), func(d *webhooks.Destination) { d.RampFrom, d.SucceededAt = at, at })
+		w.owe(3, hookA)
+		var got []scheduler.DeliveryID
+		for _, work := range w.lease(at.Add(time.Minute), 16, 16) {
+			got = append(got, work.Delivery.ID)
+		}
+		slices.Sort(got)
+		if len(got) != 3 || len(slices.Compact(got)) != 3 {
+			w.Errorf("claimed %v", got)
+		}
+	})
+}
