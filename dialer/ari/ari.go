@@ -4,8 +4,7 @@
 // A leg is a channel that Asterisk originates into our Stasis application, so
 // that its StasisStart is the answer; its ChannelDestroyed is the end, and
 // nothing else is. Sound stays in Asterisk. A channel that was not answered
-// cannot be bridged there, so that A hears ringing tone, and no early media of
-// B, until B answers.
+// cannot be bridged there: A hears early media of B through a spy (early.go).
 //
 // Channels outlive the WebSocket and us. Whenever it is connected, first of all
 // the channels of our application are compared with the legs under way
@@ -159,6 +158,9 @@ func (d *Driver) Play(ctx context.Context, id dialer.LegID, s dialer.Sound) erro
 	if err != nil {
 		return err
 	}
+	if err := d.deafen(ctx, l); err != nil {
+		return err
+	}
 	file := strings.TrimSuffix(s.File, ".wav") // Asterisk picks the format
 	if l.sounds != "" {
 		file = l.sounds + "/" + s.ID
@@ -192,6 +194,9 @@ func (d *Driver) Bridge(ctx context.Context, a, b dialer.LegID) error {
 	x, errX := d.answered(a)
 	_, errY := d.answered(b)
 	if err := errors.Join(errX, errY); err != nil {
+		return err
+	}
+	if err := d.deafen(ctx, x); err != nil {
 		return err
 	}
 	made := bridge{ID: string(a) + bridgeMark, Name: d.app}

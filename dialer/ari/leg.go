@@ -31,6 +31,9 @@ type leg struct {
 	hang    chan struct{} // closed: it is to be hung up
 	over    chan struct{} // closed: Ended was told
 
+	ears  sync.Mutex   // over what follows, and held while that changes
+	spied dialer.LegID // the partner whose early media it hears; "": none
+
 	mu          sync.Mutex
 	rang, early bool
 	answered    bool
@@ -74,6 +77,7 @@ func (l *leg) leave() {
 	bridge := l.bridge
 	l.mu.Unlock()
 	l.d.forget(l)
+	l.d.undoEars(l)
 	if bridge != "" {
 		l.d.unbridge(bridge)
 	}

@@ -247,6 +247,7 @@ func (d *Driver) take(e event) {
 			l.ring()
 		case "PROGRESS":
 			l.progress()
+			d.overhear(l)
 		}
 	case "ChannelStateChange":
 		if e.Channel.State == "Ringing" {

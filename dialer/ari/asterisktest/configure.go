@@ -16,7 +16,7 @@ var modules = []string{
 	"res_ari_endpoints", "res_ari_events", "app_stasis", "bridge_builtin_features", "bridge_holding", "bridge_native_rtp",
 	"bridge_simple", "bridge_softmix", "codec_alaw", "codec_ulaw", "format_pcm", "format_wav", "res_rtp_asterisk", "res_pjsip",
 	"res_pjsip_session", "res_pjsip_sdp_rtp", "res_pjsip_caller_id", "res_pjsip_rfc3326", "res_pjsip_endpoint_identifier_ip",
-	"res_pjsip_nat", "res_pjsip_pubsub", "chan_pjsip", "pbx_config", "func_channel", "app_dial",
+	"res_pjsip_nat", "res_pjsip_pubsub", "chan_pjsip", "pbx_config", "func_channel", "app_dial", "res_timing_timerfd",
 }
 
 // baseFiles are the configuration beside what docs/trunks.md says.
