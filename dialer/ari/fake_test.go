@@ -180,7 +180,7 @@ func TestWhatIsOrdered(t *testing.T) {
 	d := s.open()
 	told := originate(t, d)
 	wait(t, "the order", func() bool { return s.count("POST channels/"+legID) == 1 })
-	want := `{"endpoint":"PJSIP/39065551234@trunk","app":"ringback-n","callerId":"\"x   1\" \u003c+390655500000\u003e","timeout":150,"originator":"p"}`
+	want := `{"endpoint":"PJSIP/39065551234@trunk","app":"ringback-n","callerId":"\"x   1\" \u003c+390655500000\u003e","timeout":150,"originator":"p","variables":{"RINGBACK_TRUNK":"peer"}}`
 	if got := s.body("POST channels/" + legID); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
