@@ -33,7 +33,6 @@ type decoder struct {
 	faults  scheduler.Faults
 	path    string   // of the object being read, with its dot
 	field   string   // the member being read
-	later   []string // fields that ask for what this release does not obey
 	ignored []string // parameters that are kept and not acted on, as spelt
 	lenient bool     // names in any case, unknown ones ignored
 }
@@ -262,21 +261,12 @@ func (d *decoder) keep(name string, into *map[string]json.RawMessage) {
 	}
 }
 
-// notYet reads a setting that is documented and not obeyed by this release:
-// null and its default, as JSON, are fine.
-func (d *decoder) notYet(fallback string) {
-	if raw := d.raw(); raw != "null" && raw != fallback && raw != "" && len(d.later) < maxFaults {
-		d.later = append(d.later, d.path+d.field)
-	}
-}
-
 // faulty reports whether a field has a fault already.
 func (d *decoder) faulty(field string) bool {
 	return slices.ContainsFunc(d.faults, func(f scheduler.Fault) bool { return f.Field == field })
 }
 
-// err returns what is wrong with the body: its syntax, else its faults, else
-// that it asks for something of a later release.
+// err returns what is wrong with the body: its syntax, else its faults.
 func (d *decoder) err() error {
 	d.end()
 	switch {
@@ -284,8 +274,6 @@ func (d *decoder) err() error {
 		return scheduler.Faults{{Field: "Body", Message: d.wrong}}.Err()
 	case len(d.faults) > 0:
 		return d.faults.Err()
-	case len(d.later) > 0:
-		return notYetSupported(d.later...)
 	}
 	return nil
 }

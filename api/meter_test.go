@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -79,7 +80,7 @@ func TestAddresses(t *testing.T) {
 			}
 			server, remaining := New(o), ""
 			for i := range 2 {
-				req := httptest.NewRequest("GET", r.a.path("/extension/"), nil) // from 192.0.2.1
+				req := httptest.NewRequest(http.MethodGet, r.a.path("/extension/"), nil) // from 192.0.2.1
 				if i > 0 {
 					req.Header.Set("X-Forwarded-For", forwarded)
 				}
@@ -104,7 +105,7 @@ func TestETag(t *testing.T) {
 		first := r.do("GET", queue, r.a.token, "").want(200)
 		tag := first.header.Get("ETag")
 		ask := func(match string) reply {
-			req := httptest.NewRequest("GET", queue, nil)
+			req := httptest.NewRequest(http.MethodGet, queue, nil)
 			req.Header.Set("Authorization", "Bearer "+r.a.token)
 			req.Header.Set("If-None-Match", match)
 			return r.send(req)
