@@ -77,7 +77,7 @@ func (t Task) answered(a Answer, now time.Time) (tr Transition, ok bool) {
 
 // ask waits for the answer to the before-event of a started task, if it asks for
 // one; ok is false if it is to be dialled.
-func (d *Dispatcher) ask(ctx context.Context, s Started) (tr Transition, ok bool) {
+func (d *Dispatcher) ask(ctx context.Context, s *Started) (tr Transition, ok bool) {
 	q, wait, asks := s.Transition.question()
 	if !asks {
 		return Transition{}, false

@@ -220,16 +220,17 @@ func (d *Dispatcher) claim(ctx context.Context, room int) (Claimed, error) {
 		d.next.Store(claimed.Next.UnixNano())
 	}
 	late := make([]time.Duration, len(claimed.Started))
-	for i, s := range claimed.Started {
+	for i := range claimed.Started {
+		s := claimed.Started[i] // its own, so that a long call does not keep the whole claim
 		late[i] = now.Sub(s.Due)
-		d.begin(ctx, s)
+		d.begin(ctx, &s)
 	}
 	d.o.Observer.Claimed(len(claimed.Started), time.Since(began), late)
 	return claimed, nil
 }
 
 // begin hands a started task to a worker.
-func (d *Dispatcher) begin(ctx context.Context, s Started) {
+func (d *Dispatcher) begin(ctx context.Context, s *Started) {
 	// Calls outlive the loop that started them; they end by their own cut.
 	callCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	d.mu.Lock()
@@ -239,8 +240,8 @@ func (d *Dispatcher) begin(ctx context.Context, s Started) {
 }
 
 // work makes a call and records what becomes of it.
-func (d *Dispatcher) work(ctx context.Context, s Started) {
-	task := s.Transition.Task
+func (d *Dispatcher) work(ctx context.Context, s *Started) {
+	task := &s.Transition.Task
 	written := func(bool) { d.done(s.Call.ID) }
 	if tr, ok := d.ask(ctx, s); ok {
 		d.o.Recorder.Record(tr, written)
@@ -255,7 +256,7 @@ func (d *Dispatcher) work(ctx context.Context, s Started) {
 		connect := task.Connect(at)
 		d.o.Recorder.Record(connect, func(taken bool) {
 			if taken {
-				task = connect.Task
+				*task = connect.Task
 			}
 		})
 	})

@@ -54,7 +54,7 @@ type Guard struct {
 }
 
 // HasAttempt reports whether the transition writes an attempt row.
-func (t Transition) HasAttempt() bool { return t.Attempt.CallID != "" }
+func (t *Transition) HasAttempt() bool { return t.Attempt.CallID != "" }
 
 // begin returns a transition of the task as it stands.
 func (t Task) begin(step Step, now time.Time) Transition {

@@ -127,20 +127,29 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 	for i := range locked {
 		at[locked[i].queue.ID] = &locked[i]
 	}
-	var written []scheduler.Transition
+	written, all := trs, !slices.Contains(taken, false)
+	if !all {
+		written = make([]scheduler.Transition, 0, len(trs))
+	}
 	var events []scheduler.Event
 	for i, ok := range taken {
 		if !ok {
 			continue
 		}
-		written = append(written, trs[i])
+		if !all {
+			written = append(written, trs[i])
+		}
 		events = append(events, trs[i].Events...)
 		l := at[trs[i].Task.QueueID]
 		l.runtime = l.runtime.Moved(l.queue, trs[i])
 		t.changed(trs[i].Task)
 		t.count(l, trs[i])
 	}
-	t.written = append(t.written, written...)
+	if t.written == nil { // as it mostly is: these are not copied
+		t.written = slices.Clip(written)
+	} else {
+		t.written = append(t.written, written...)
+	}
 	if err := t.moveSlots(written); err != nil {
 		return nil, err
 	}
@@ -161,9 +170,9 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 // while it ran, into a cancelled task.
 func (t *tx) honourCancels(trs []scheduler.Transition) error {
 	var back []scheduler.Transition
-	for _, tr := range trs {
-		if tr.From.Status == scheduler.Executed && tr.Task.Status.Waiting() {
-			back = append(back, tr)
+	for i := range trs {
+		if trs[i].From.Status == scheduler.Executed && trs[i].Task.Status.Waiting() {
+			back = append(back, trs[i])
 		}
 	}
 	if len(back) == 0 {

@@ -41,17 +41,21 @@ var deleteAttempts = statement{
 // writeAttempts writes the attempt rows of transitions that were taken.
 func (t *tx) writeAttempts(trs []scheduler.Transition) error {
 	byStep := map[scheduler.Step][]scheduler.Attempt{}
-	for _, tr := range trs {
-		if tr.HasAttempt() {
-			step := tr.Step
-			switch step {
-			case scheduler.StepLose:
-				step = scheduler.StepEnd
-			case scheduler.StepSkip, scheduler.StepPostpone:
-				step = scheduler.StepRelease
-			}
-			byStep[step] = append(byStep[step], tr.Attempt)
+	for i := range trs {
+		if !trs[i].HasAttempt() {
+			continue
 		}
+		step := trs[i].Step
+		switch step {
+		case scheduler.StepLose:
+			step = scheduler.StepEnd
+		case scheduler.StepSkip, scheduler.StepPostpone:
+			step = scheduler.StepRelease
+		}
+		if byStep[step] == nil {
+			byStep[step] = make([]scheduler.Attempt, 0, len(trs)-i)
+		}
+		byStep[step] = append(byStep[step], trs[i].Attempt)
 	}
 	variables, err := jsonCol(byStep[scheduler.StepStart], "{}", func(a *scheduler.Attempt) any { return a.Variables })
 	if err != nil {

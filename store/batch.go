@@ -154,12 +154,26 @@ func (t *tx) each(st statement, b batch) (found []bool, err error) {
 
 // collect returns the rows of a query, each read by scan.
 func collect[T any](t *tx, query string, args []any, scan func(*sql.Rows, *T) error) ([]T, error) {
-	rows, err := t.pool.QueryContext(t.ctx, query, args...)
+	return collectSome(t, 0, statementCall{query, args}, scan)
+}
+
+// statementCall is a query with its parameters.
+type statementCall struct {
+	query string
+	args  []any
+}
+
+// collectSome is collect with room for n rows.
+func collectSome[T any](t *tx, n int, c statementCall, scan func(*sql.Rows, *T) error) ([]T, error) {
+	rows, err := t.pool.QueryContext(t.ctx, c.query, c.args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var all []T
+	if n > 0 {
+		all = make([]T, 0, n)
+	}
 	for rows.Next() {
 		all = append(all, *new(T))
 		if err := scan(rows, &all[len(all)-1]); err != nil {
@@ -173,7 +187,7 @@ func collect[T any](t *tx, query string, args []any, scan func(*sql.Rows, *T) er
 // one statement on PostgreSQL, by one for each on SQLite.
 func gather[T any](t *tx, st statement, b batch, scan func(*sql.Rows, *T) error) (all []T, err error) {
 	if t.postgres != nil {
-		return collect(t, st.postgres, b.arrays(), scan)
+		return collectSome(t, b.n, statementCall{st.postgres, b.arrays()}, scan)
 	}
 	prepared, err := t.pool.PrepareContext(t.ctx, st.sqlite)
 	if err != nil {

@@ -92,8 +92,10 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	if err != nil {
 		return err
 	}
-	var trs []scheduler.Transition
-	for i, v := range verdicts {
+	trs := make([]scheduler.Transition, 0, len(tasks))
+	claimed.Started = make([]scheduler.Started, 0, len(tasks))
+	for i := range verdicts {
+		v := &verdicts[i]
 		locked[i].runtime.Hold, locked[i].runtime.NextStart = v.Hold, v.NextStart
 		for _, id := range v.Start {
 			d := tasks[id]
@@ -163,7 +165,7 @@ func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]schedul
 }
 
 // readDecided reads the tasks that the verdicts start or finish.
-func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]decided, error) {
+func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]*decided, error) {
 	var queues, ids []int64
 	for _, v := range verdicts {
 		for _, id := range v.Start {
@@ -182,9 +184,9 @@ func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]dec
 			d.ext.ID = d.task.ExtensionID
 			return err
 		})
-	byID := make(map[scheduler.TaskID]decided, len(rows))
-	for _, d := range rows {
-		byID[d.task.ID] = d
+	byID := make(map[scheduler.TaskID]*decided, len(rows))
+	for i := range rows {
+		byID[rows[i].task.ID] = &rows[i]
 	}
 	return byID, err
 }
