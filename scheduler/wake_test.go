@@ -17,19 +17,24 @@ func TestWake(t *testing.T) {
 		first time.Time
 		want  time.Time
 	}{
-		"a queue wakes when its first task is due":      {Queue{On: true, Limit: 1}, Runtime{}, first, first},
-		"a queue that is off sleeps":                    {Queue{Limit: 1}, Runtime{}, first, none},
-		"a deleted queue sleeps":                        {Queue{On: true, DeletedAt: began}, Runtime{}, first, none},
-		"an empty queue sleeps":                         {Queue{On: true}, Runtime{}, none, none},
-		"a full queue sleeps":                           {Queue{On: true, Limit: 2}, Runtime{Running: 2}, first, none},
-		"an overfull queue sleeps":                      {Queue{On: true, Limit: 2}, Runtime{Running: 5}, first, none},
-		"a queue with one place left wakes":             {Queue{On: true, Limit: 2}, Runtime{Running: 1}, first, first},
-		"a queue without a limit is never full":         {Queue{On: true}, Runtime{Running: 1 << 20}, first, first},
-		"a hold that ends after its task is due delays": {Queue{On: true}, Runtime{Hold: held(time.Second)}, first, first.Add(time.Second)},
-		"a next start after its task is due delays":     {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(1)}, first, first.Add(1)},
-		"a next start before does not":                  {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(-1)}, first, first},
-		"a next start without a rate is nothing":        {Queue{On: true}, Runtime{NextStart: first.Add(1)}, first, first},
-		"a hold that ends before does not":              {Queue{On: true}, Runtime{Hold: held(-time.Second)}, first, first},
+		"a queue wakes when its first task is due":                    {Queue{On: true, Limit: 1}, Runtime{}, first, first},
+		"a queue that is off sleeps":                                  {Queue{Limit: 1}, Runtime{}, first, none},
+		"a deleted queue sleeps":                                      {Queue{On: true, DeletedAt: began}, Runtime{}, first, none},
+		"an empty queue sleeps":                                       {Queue{On: true}, Runtime{}, none, none},
+		"a full queue sleeps":                                         {Queue{On: true, Limit: 2}, Runtime{Running: 2}, first, none},
+		"an overfull queue sleeps":                                    {Queue{On: true, Limit: 2}, Runtime{Running: 5}, first, none},
+		"a queue with one place left wakes":                           {Queue{On: true, Limit: 2}, Runtime{Running: 1}, first, first},
+		"a queue without a limit is never full":                       {Queue{On: true}, Runtime{Running: 1 << 20}, first, first},
+		"a hold that ends after its task is due delays":               {Queue{On: true}, Runtime{Hold: held(time.Second)}, first, first.Add(time.Second)},
+		"a next start after its task is due delays":                   {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(1)}, first, first.Add(1)},
+		"a next start before does not":                                {Queue{On: true, StartRate: 1}, Runtime{NextStart: first.Add(-1)}, first, first},
+		"a next start without a rate is nothing":                      {Queue{On: true}, Runtime{NextStart: first.Add(1)}, first, first},
+		"a pause of the brake that ends after its task is due delays": {Queue{On: true}, Runtime{Brake: Brake{State: BrakeOpen, Until: first.Add(1)}}, first, first.Add(1)},
+		"a pause of the brake that ends before does not":              {Queue{On: true}, Runtime{Brake: Brake{State: BrakeOpen, Until: first.Add(-1)}}, first, first},
+		"a queue whose probes are up sleeps":                          {Queue{On: true}, Runtime{Running: 1, Brake: Brake{State: BrakeProbing, InFlight: 1}}, first, none},
+		"a queue with a probe left wakes":                             {Queue{On: true, Limit: 20}, Runtime{Running: 1, Brake: Brake{State: BrakeProbing, InFlight: 1}}, first, first},
+		"probes that nobody runs any more are none":                   {Queue{On: true}, Runtime{Brake: Brake{State: BrakeProbing, InFlight: 1}}, first, first},
+		"a hold that ends before does not":                            {Queue{On: true}, Runtime{Hold: held(-time.Second)}, first, first},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			if got := tc.run.Wake(tc.queue, tc.first); !got.Equal(tc.want) {

@@ -37,3 +37,10 @@ func Count(s *Store, table string) int {
 	}
 	return int(n)
 }
+
+// MinutesOf returns the minutes of a queue that are in the roll-up, in order.
+func MinutesOf(s *Store, queue scheduler.QueueID) ([]scheduler.Minute, error) {
+	var minutes []scheduler.Minute
+	err := s.db.Table("queue_minutes").Where("queue_id = ?", queue).Order("minute").Pluck("minute", &minutes).Error
+	return minutes, err
+}

@@ -66,6 +66,10 @@ func TestStatsAgreeWithALookAtEveryCall(t *testing.T) {
 		must(w.T, w.s.RollUp(ctx, w.now, began))
 		must(w.T, w.s.RollUp(ctx, w.now, began))
 		all("rolled up, but for two minutes")
+		rolled, err := store.MinutesOf(w.s, w.queue.ID)
+		if n := len(rolled); err != nil || n == 0 || rolled[n-1] >= scheduler.MinuteOf(w.now)-2 {
+			w.Errorf("in minute %d the roll-up has %v, %v", scheduler.MinuteOf(w.now), rolled, err)
+		}
 		must(w.T, w.s.RollUp(ctx, w.now.Add(time.Hour), began))
 		all("rolled up")
 		w.addDue(1)
@@ -78,7 +82,7 @@ func TestStatsAgreeWithALookAtEveryCall(t *testing.T) {
 		if got, err := w.s.Stats(ctx, w.cl.ID, w.queue.ID, 0, first+99); err != nil || !reflect.DeepEqual(got, scheduler.Figures{}) {
 			w.Errorf("what is older than is kept: %+v, %v", got, err)
 		}
-		_, err := w.s.Stats(ctx, storetest.Client(w.T, w.s).ID, w.queue.ID, 0, first)
+		_, err = w.s.Stats(ctx, storetest.Client(w.T, w.s).ID, w.queue.ID, 0, first)
 		wantKind(w.T, "another client's", err, scheduler.NotFound)
 	})
 }
