@@ -122,9 +122,6 @@ type historyAnswer struct {
 }
 
 func (s calls) list(c echo.Context, me caller) error {
-	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), "text/csv") {
-		return notYetSupported(`"Accept: text/csv"`)
-	}
 	q := newQuery(c)
 	page := q.page(true)
 	filter := scheduler.CallFilter{
@@ -139,6 +136,9 @@ func (s calls) list(c echo.Context, me caller) error {
 	}
 	if later != nil {
 		return later
+	}
+	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), "text/csv") {
+		return s.csv(c, me, filter, page.Descending)
 	}
 	found, err := s.history.Calls(c.Request().Context(), me.client, filter, page)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),
 		"Hold": answered[holdAnswer](), "Error": answered[refusal](), "Token": answered[tokenAnswer](),
 		"Account": answered[accountAnswer](), "Client": answered[clientAnswer](), "ClientRequest": asked(clientShape),
-		"Callback": answered[callbackAnswer](), "CallbackRequest": asked(callbackShape),
+		"Limit": answered[limitAnswer](), "Callback": answered[callbackAnswer](), "CallbackRequest": asked(callbackShape),
 		"Settings": answered[settingsAnswer](), "SettingsRequest": asked(settingsShape),
 		"Delivery": append(answered[deliveryAnswer](), answered[deliveryDetail]()[1:]...), "Try": answered[tryAnswer](),
 		"ResendRequest": asked(resendShape), "Resend": answered[resendAnswer](), "TestRequest": asked(testShape),

@@ -33,6 +33,7 @@ type Store interface {
 	Audit
 	History
 	Live
+	LimitReader
 	DeliveryReader
 	DeliveryWriter
 	DestinationReader
@@ -233,6 +234,8 @@ type Changes interface {
 type History interface {
 	// Calls lists those that a filter selects, by when they began.
 	Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error)
+	// EachCall hands all that a filter selects to tell, some at a time.
+	EachCall(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, descending bool, tell func([]scheduler.Attempt) error) error
 	// CallByID returns one.
 	CallByID(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error)
 }
@@ -286,4 +289,12 @@ type Live interface {
 	LiveCall(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error)
 	// HangUp asks whoever makes one to end it, and ends its task with it.
 	HangUp(ctx context.Context, client scheduler.ClientID, id scheduler.CallID, now time.Time) error
+}
+
+// LimitReader reads the limits of calls of a client, and how far they are used.
+type LimitReader interface {
+	// CallLimits returns its own and those of its extensions.
+	CallLimits(ctx context.Context, client scheduler.ClientID) ([]scheduler.CallLimit, error)
+	// QueueLimits returns those of its queues.
+	QueueLimits(ctx context.Context, client scheduler.ClientID) ([]scheduler.QueueLimit, error)
 }

@@ -145,6 +145,7 @@ func (s *Server) routes() {
 	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
 	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
+	limits := limits{reader: o.Store, meter: s.meter}
 	live := live{calls: o.Store, now: o.Now}
 	secrets := secrets{keys: o.Store, now: o.Now}
 	deliveries := deliveries{reader: o.Store, writer: o.Store, now: o.Now}
@@ -183,6 +184,7 @@ func (s *Server) routes() {
 		g.GET("/extension/:extension_id", guard.client(extensions.get))
 		g.PUT("/extension/:extension_id", guard.client(extensions.change))
 		g.DELETE("/extension/:extension_id", guard.client(extensions.remove))
+		g.GET("/limit", guard.client(limits.list))
 		g.GET("/call", guard.client(live.list))
 		g.GET("/call/:call_uuid", guard.client(live.get))
 		g.DELETE("/call/:call_uuid", guard.client(live.hangUp))

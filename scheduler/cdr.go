@@ -38,8 +38,9 @@ type Attempt struct {
 	ExtensionID ExtensionID
 	Number      int // of the task, from 1
 	Node        string
-	From        string            `gorm:"column:a_number"`    // as given
-	To          string            `gorm:"column:b_number"`    // as given
+	From        string            `gorm:"column:a_number"` // as given
+	To          string            `gorm:"column:b_number"` // as given
+	ToE164      string            `gorm:"column:b_number_e164"`
 	StartedAt   time.Time         `gorm:"serializer:instant"` // dialling began
 	AnsweredAt  time.Time         `gorm:"serializer:instant"` // A answered
 	BridgedAt   time.Time         `gorm:"serializer:instant"` // A and B heard each other

@@ -40,7 +40,7 @@ type TaskFilter struct {
 type CallFilter struct {
 	From, To    time.Time // of the start; To exclusive
 	ExtensionID ExtensionID
-	ToNumber    string
+	ToNumber    string // as given, or E.164
 	Result      CallResult
 	TaskID      TaskID
 	QueueID     QueueID

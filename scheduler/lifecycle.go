@@ -134,7 +134,7 @@ func (t Task) Start(now time.Time, id CallID, node string, epoch int64) Transiti
 func (t Task) attempt(started time.Time) Attempt {
 	return Attempt{
 		CallID: t.CallID, ClientID: t.ClientID, QueueID: t.QueueID, TaskID: t.ID, ExtensionID: t.ExtensionID,
-		Number: t.Attempts, Node: t.Node, From: t.ANumber, To: t.BNumber, StartedAt: started, Variables: t.Variables,
+		Number: t.Attempts, Node: t.Node, From: t.ANumber, To: t.BNumber, ToE164: t.BNumberE164, StartedAt: started, Variables: t.Variables,
 	}
 }
 

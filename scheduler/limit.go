@@ -95,3 +95,11 @@ func (s slots) take(client ClientID, ext ExtensionID) (full CallLimit, ok bool) 
 	}
 	return CallLimit{}, true
 }
+
+// QueueLimit is how many tasks of a queue may be executed at one time, and how
+// many are.
+type QueueLimit struct {
+	QueueID QueueID
+	Most    int
+	Running int
+}

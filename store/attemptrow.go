@@ -7,14 +7,14 @@ import (
 )
 
 var insertAttempts = statement{
-	postgres: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number,
+	postgres: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
 		started_at, variables)
-	SELECT call_id, client_id::uuid, queue_id, task_id, extension_id, number, node, a_number, b_number, started_at, variables
+	SELECT call_id, client_id::uuid, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables
 	FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
-		$9::text[], $10::timestamptz[], $11::jsonb[])
-		AS u(call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, started_at, variables)`,
-	sqlite: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number,
-		started_at, variables) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		$9::text[], $10::text[], $11::timestamptz[], $12::jsonb[])
+		AS u(call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables)`,
+	sqlite: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+		started_at, variables) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 }
 
 var connectAttempts = statement{
@@ -95,6 +95,7 @@ func startBatch(rows []scheduler.Attempt, variables column) batch {
 		col(rows, func(a *A) string { return a.Node }),
 		col(rows, func(a *A) string { return a.From }),
 		col(rows, func(a *A) string { return a.To }),
+		col(rows, func(a *A) string { return a.ToE164 }),
 		timeCol(rows, func(a *A) time.Time { return a.StartedAt }),
 		variables,
 	}}

@@ -12,6 +12,46 @@ import (
 // they began. They have no row numbers, so the page's cursor is ignored.
 func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
 	p.After = 0
+	all := s.calls(ctx, client, f)
+	found, err := paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
+	if err != nil {
+		return found, err
+	}
+	return found, fillLive(s.reads.WithContext(ctx), found.Rows)
+}
+
+// callsAtOnce is how many calls of a long history are in memory at one time.
+const callsAtOnce = 1000
+
+// EachCall hands all calls of a client that a filter selects to tell, some at a
+// time, in the order in which they began, or the other way round. What begins
+// or ends meanwhile may be told or not.
+func (s *Store) EachCall(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, descending bool, tell func([]scheduler.Attempt) error) error {
+	p := scheduler.Page{Descending: descending}
+	beyond := "(started_at, call_id) > (?, ?)"
+	if descending {
+		beyond = "(started_at, call_id) < (?, ?)"
+	}
+	all := s.calls(ctx, client, f)
+	for from := all; ; {
+		var rows []scheduler.Attempt
+		err := from.Order(direction("started_at", p)).Order(direction("call_id", p)).Limit(callsAtOnce).Find(&rows).Error
+		if err == nil {
+			err = fillLive(s.reads.WithContext(ctx), rows)
+		}
+		if err == nil && len(rows) > 0 {
+			err = tell(rows)
+		}
+		if err != nil || len(rows) < callsAtOnce {
+			return err
+		}
+		last := rows[len(rows)-1]
+		from = all.Where(beyond, last.StartedAt.UTC(), last.CallID)
+	}
+}
+
+// calls selects the calls of a client by a filter.
+func (s *Store) calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter) *gorm.DB {
 	q := s.reads.WithContext(ctx).Model(&scheduler.Attempt{}).Where("client_id = ?", client)
 	if !f.From.IsZero() {
 		q = q.Where("started_at >= ?", f.From.UTC())
@@ -23,7 +63,7 @@ func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f schedule
 		q = q.Where("extension_id = ?", f.ExtensionID)
 	}
 	if f.ToNumber != "" {
-		q = q.Where("b_number = ?", f.ToNumber)
+		q = q.Where("(b_number = ? OR b_number_e164 = ?)", f.ToNumber, f.ToNumber)
 	}
 	if f.Result != "" {
 		q = q.Where("result = ?", f.Result)
@@ -34,12 +74,7 @@ func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f schedule
 	if f.QueueID != 0 {
 		q = q.Where("queue_id = ?", f.QueueID)
 	}
-	all := q.Session(&gorm.Session{})
-	found, err := paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
-	if err != nil {
-		return found, err
-	}
-	return found, fillLive(s.reads.WithContext(ctx), found.Rows)
+	return q.Session(&gorm.Session{})
 }
 
 // CallByID returns a call of a client, live or ended.

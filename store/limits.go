@@ -45,6 +45,14 @@ func (s *Store) CallLimits(ctx context.Context, client scheduler.ClientID) ([]sc
 	return rows, err
 }
 
+// QueueLimits returns the limits of a client's queues that have one, by id.
+func (s *Store) QueueLimits(ctx context.Context, client scheduler.ClientID) ([]scheduler.QueueLimit, error) {
+	var rows []scheduler.QueueLimit
+	err := queues(s.reads.WithContext(ctx), client).Where("concurrent_limit > 0").Order("id").
+		Joins("JOIN queue_runtime ON queue_id = id").Select("id AS queue_id, concurrent_limit AS most, running").Scan(&rows).Error
+	return rows, err
+}
+
 // holdLimits locks the limits of some keys, where there are any, unless this
 // transaction holds them already.
 func (t *tx) holdLimits(keys map[scheduler.LimitKey]bool) error {

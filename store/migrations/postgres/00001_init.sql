@@ -306,6 +306,7 @@ CREATE TABLE attempts (
     node         text        NOT NULL,
     a_number     text        NOT NULL,
     b_number     text        NOT NULL,
+    b_number_e164 text       NOT NULL DEFAULT '', -- '' for a dial string
     started_at   timestamptz NOT NULL,
     answered_at  timestamptz,
     bridged_at   timestamptz,
