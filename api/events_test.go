@@ -363,8 +363,9 @@ func TestListenersBeginAnew(t *testing.T) {
 		if _, err := r.store.Tidy(t.Context(), time.Now().Add(scheduler.ChangesKeep+time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		r.a.token = r.token(tokenOfA(r))               // the housekeeping forgot the other
-		late := listen(t, base, queue, r.a.token, "2") // what follows 1 was read just now
+		r.a.token = r.token(tokenOfA(r)) // the housekeeping forgot the other
+		other, _ := node(t, r.store)     // which has read nothing yet
+		late := listen(t, other, queue, r.a.token, "2")
 		late.want("hold")
 		if e := late.want("reset"); e.id != "4" {
 			t.Errorf("who comes too late begins anew with %+v", e)
