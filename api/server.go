@@ -107,6 +107,8 @@ func (s *Server) routes() {
 	e.GET("/healthz", func(c echo.Context) error { return answer(c, http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", s.ready)
 	e.GET("/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	e.GET("/docs", showDocs)
+	e.GET("/docs/:file", showDocs)
 	if o.Metrics != nil {
 		e.GET("/metrics", echo.WrapHandler(o.Metrics))
 	}

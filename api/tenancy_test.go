@@ -15,7 +15,7 @@ import (
 )
 
 // open are the routes that need no token.
-var open = []string{"GET /healthz", "GET /readyz", "GET /openapi.yaml", "POST /oauth/token", "POST /Token"}
+var open = []string{"GET /healthz", "GET /readyz", "GET /openapi.yaml", "GET /docs", "GET /docs/:file", "POST /oauth/token", "POST /Token"}
 
 // table returns the server's own routes.
 func (s *Server) table() []*echo.Route {
