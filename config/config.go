@@ -23,6 +23,7 @@ type Config struct {
 	AdminUsername  string // first user of the master account; "": none
 	AdminPassword  Secret
 	SecretKey      Secret // 32 bytes; "": none given
+	OldSecretKey   Secret // the key before, for the command rekey
 	Workers        int    // calls in progress at most
 	Node           string // stable name of this process in the cluster
 	Lease          time.Duration

@@ -43,6 +43,8 @@ var settings = []setting{
 	{name: "SECRET_KEY", shown: "made and kept beside a SQLite database; required with PostgreSQL", secret: true,
 		doc: "32 bytes in base64 or hex that seal the webhook secrets at rest",
 		set: func(c *Config, s string) error { return key(&c.SecretKey, s) }},
+	{name: "OLD_SECRET_KEY", shown: "the one beside a SQLite database", secret: true, doc: "the key before, for `ringback rekey` alone",
+		set: func(c *Config, s string) error { return key(&c.OldSecretKey, s) }},
 	{name: "WORKERS", def: "1000", doc: "calls in progress on this node at most",
 		set: func(c *Config, s string) error { return integer(&c.Workers, s, 1, 100_000) }},
 	{name: "NODE", shown: "host name", doc: "a stable name per node; no two processes of one database may share it",

@@ -88,12 +88,15 @@ func (t *tx) retire(row sealedSecret, at time.Time) error {
 }
 
 func (t *tx) insertSecret(client scheduler.ClientID, secret webhooks.Secret) error {
-	nonce := make([]byte, t.seal.NonceSize(), t.seal.NonceSize()+len(secret.Key)+t.seal.Overhead())
-	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
 	return t.db.Create(&sealedSecret{
-		ClientID: client, KeyID: t.sealID, Sealed: t.seal.Seal(nonce, nonce, secret.Key, []byte(client)),
-		CreatedAt: secret.CreatedAt, ExpiresAt: secret.ExpiresAt,
+		ClientID: client, KeyID: t.sealID, Sealed: t.sealed(client, secret), CreatedAt: secret.CreatedAt, ExpiresAt: secret.ExpiresAt,
 	}).Error
+}
+
+func (s *Store) sealed(client scheduler.ClientID, secret webhooks.Secret) []byte {
+	nonce := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(secret.Key)+s.seal.Overhead())
+	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
+	return s.seal.Seal(nonce, nonce, secret.Key, []byte(client))
 }
 
 func (s *Store) unseal(row sealedSecret) (webhooks.Secret, error) {

@@ -30,6 +30,7 @@ const usage = `ringback schedules callbacks: it calls A, then B, and connects th
   ringback demo             run a node with a simulated carrier and made-up tasks
   ringback migrate up       bring the database up to this release
   ringback migrate status   tell what the database lacks
+  ringback rekey            seal the webhook secrets with another key
   ringback help             show this text and every setting
 
 `
@@ -54,6 +55,8 @@ func run(args []string, signals <-chan os.Signal, stdout, stderr io.Writer) int 
 		err = demoCommand(args, signals, stdout, stderr)
 	case "migrate":
 		err = migrateCommand(args, signals, stdout)
+	case "rekey":
+		err = rekeyCommand(args, signals, stdout)
 	case "help", "-h", "--help":
 		err = flag.ErrHelp
 	default:

@@ -22,11 +22,24 @@ func secretKey(cfg config.Config) ([]byte, error) {
 	if cfg.SecretKey != "" {
 		return []byte(cfg.SecretKey), nil
 	}
-	path := strings.TrimPrefix(cfg.DatabaseURL, "sqlite://") + ".key"
-	text, err := os.ReadFile(path)
+	path := keyPath(cfg)
+	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = makeKey(path)
+		if err := makeKey(path); err != nil {
+			return nil, fmt.Errorf("secret key: %w", err)
+		}
+		key, err = readKey(path)
 	}
+	return key, err
+}
+
+// keyPath is where the key is kept beside a SQLite database.
+func keyPath(cfg config.Config) string {
+	return strings.TrimPrefix(cfg.DatabaseURL, "sqlite://") + ".key"
+}
+
+func readKey(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("secret key: %w", err)
 	}
@@ -39,24 +52,24 @@ func secretKey(cfg config.Config) ([]byte, error) {
 
 // makeKey writes a new key that only the owner may read. Another process that
 // was faster wins.
-func makeKey(path string) ([]byte, error) {
+func makeKey(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	raw := make([]byte, keySize)
 	_, _ = rand.Read(raw) // never fails: crypto/rand ends the program instead
 	text := []byte(hex.EncodeToString(raw) + "\n")
 	temp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // of mode 0600
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(text)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return err
 	}
-	return os.ReadFile(path)
+	return nil
 }
