@@ -99,7 +99,7 @@ var promoteHeld = statement{
 const (
 	waitingTasks = `SELECT task_id FROM deliveries WHERE state = 'held' AND next_at > $1 AND next_at <= $2`
 
-	// While a destination takes nothing, an event waits for it and not for the
+	// While a destination takes nothing, or a probe at a time, an event waits for it and not for the
 	// one before: it keeps its place for another while ($3).
 	letLateGo = `UPDATE deliveries d SET state = CASE WHEN ` + shut + ` THEN 'held' ELSE 'ready' END,
 		next_at = CASE WHEN ` + shut + ` THEN $3::timestamptz ELSE $1 END
@@ -111,7 +111,7 @@ const (
 	WHERE id IN (SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2) RETURNING state`
 
 	shut = `EXISTS (SELECT 1 FROM destinations t WHERE t.client_id = d.client_id AND t.origin = d.origin
-		AND (t.paused_at IS NOT NULL OR t.open_until > $1 OR t.ramp_from IS NOT NULL))`
+		AND (t.paused_at IS NOT NULL OR t.open_until IS NOT NULL OR t.ramp_from IS NOT NULL))`
 )
 
 // What went stale, but for what is being sent right now.

@@ -271,3 +271,17 @@ func TestAClaimTakesADeliveryOnce(t *testing.T) {
 		}
 	})
 }
+
+// One probe at a time goes to a destination that is half open: an event that
+// waits for an earlier one of its task waits for that, a minute or more.
+func TestAHeldEventWaitsForAHalfOpenDestination(t *testing.T) {
+	each(t, 0, func(w *world) {
+		at := time.Now()
+		w.alter(w.know(hookA), func(d *webhooks.Destination) { d.OpenUntil, d.OpenFor = at.Add(5*time.Second), 5*time.Second })
+		w.put(w.event(1, 1, hookA), w.event(1, 2, hookA))
+		if n := w.sweep(at.Add(2 * time.Minute)); n != 0 {
+			w.Errorf("%d went ahead", n)
+		}
+		w.wantStates("after two minutes", "1/1 ready", "1/2 held")
+	})
+}
