@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func TestTheMetricsOfEvents(t *testing.T) {
 	m.owed(webhooks.Backlog{Ready: 3, Held: 2, Oldest: time.Minute, Destinations: map[webhooks.DestinationState]int{webhooks.DestinationOpen: 4}})
 	m.owed(webhooks.Backlog{Ready: 5, Held: 2, Oldest: time.Minute, Destinations: map[webhooks.DestinationState]int{webhooks.DestinationHalfOpen: 4}})
 	told := httptest.NewRecorder()
-	m.handler().ServeHTTP(told, httptest.NewRequest("GET", "/metrics", nil))
+	m.handler().ServeHTTP(told, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`ringback_deliveries_total{kind="after",outcome="retry"} 1`, `ringback_deliveries_total{kind="before",outcome="delivered"} 1`,
 		`ringback_deliveries_blocked_total 1`, `ringback_deliveries_owed{state="ready"} 5`, `ringback_deliveries_owed{state="held"} 2`,
