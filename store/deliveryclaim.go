@@ -19,7 +19,8 @@ const deliveryColumns = `d.id, d.client_id, d.task_id, d.event_id, d.kind, d.att
 // has slots ($3 without a limit of its own, never more than $8). Those among them
 // that are leased are left out, and that is what limits the requests to a
 // receiver over all nodes. A destination that needs care is left to
-// carefulDestinations. Each step is a sub-select with a limit, so that a planner
+// carefulDestinations, by a limit of none: as a condition it would be looked at
+// for each of its rows, a million of them if need be. Each step is a sub-select with a limit, so that a planner
 // without statistics goes them one by one: the order is that of the receivers.
 // It ends when it has found $2 rows, however many there are behind. The lock
 // looks at the lease again, so two nodes never take the same row; what one of
@@ -36,8 +37,8 @@ const dueDeliveries = `WITH RECURSIVE receivers AS (
 	LEFT JOIN LATERAL (SELECT slots, careful FROM destinations
 		WHERE client_id = r.client_id AND origin = r.origin LIMIT 1) t ON true
 	CROSS JOIN LATERAL (SELECT id FROM deliveries
-		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1 AND NOT coalesce(t.careful, false)
-		ORDER BY next_at, id LIMIT least(coalesce(nullif(t.slots, 0), $3), $8)) w
+		WHERE state = 'ready' AND client_id = r.client_id AND origin = r.origin AND next_at <= $1
+		ORDER BY next_at, id LIMIT CASE WHEN t.careful THEN 0 ELSE least(coalesce(nullif(t.slots, 0), $3), $8) END) w
 	CROSS JOIN LATERAL (SELECT ` + deliveryColumns + ` FROM deliveries d
 		WHERE d.id = w.id AND d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
 		LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) d

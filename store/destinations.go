@@ -18,13 +18,17 @@ const carefulBatch = 64
 
 // Destinations that need care and have something due, locked: what may be sent
 // to them is counted under their lock. What another claim holds is its own.
+// A sub-select in the order of deliveries_ready, not EXISTS: a planner would make
+// a join of that, and read every row that is owed to anybody.
 const (
-	carefulDestinations = `SELECT id FROM destinations t WHERE look_at <= $1 AND EXISTS (SELECT 1 FROM deliveries
-			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin AND next_at <= $1)
+	carefulDestinations = `SELECT id FROM destinations t WHERE look_at <= $1 AND (SELECT true FROM deliveries
+			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin AND next_at <= $1
+			ORDER BY next_at, id LIMIT 1) IS NOT NULL
 		ORDER BY look_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED`
 
-	carefulDestinationsSQLite = `SELECT id FROM destinations t WHERE look_at <= $1 AND EXISTS (SELECT 1 FROM deliveries
-			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin AND next_at <= $1)
+	carefulDestinationsSQLite = `SELECT id FROM destinations t WHERE look_at <= $1 AND (SELECT true FROM deliveries
+			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin AND next_at <= $1
+			ORDER BY next_at, id LIMIT 1) IS NOT NULL
 		ORDER BY look_at, id LIMIT $2`
 )
 
