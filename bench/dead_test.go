@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"ringback/scheduler"
+	"ringback/store/storetest"
+	"ringback/webhooks"
+)
+
+// dead are the events that a destination is owed that takes none.
+const dead = 1_000_000
+
+// refusing is a receiver that is not there, but for another that is.
+type refusing struct{ noReceiver }
+
+// RoundTrip connects to the healthy one alone.
+func (n refusing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.Host, "dead.") {
+		return nil, syscall.ECONNREFUSED
+	}
+	return n.noReceiver.RoundTrip(r)
+}
+
+// stopwatch times claims.
+type stopwatch struct {
+	webhooks.Outbox
+	mu   sync.Mutex
+	took []time.Duration
+}
+
+// ClaimDeliveries is timed.
+func (s *stopwatch) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
+	began := time.Now()
+	work, err := s.Outbox.ClaimDeliveries(ctx, c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.took = append(s.took, time.Since(began))
+	return work, err
+}
+
+// A destination that is owed a million events takes none, while a healthy one
+// is sent 20 a second: what a claim takes, and how large the process is.
+func BenchmarkDeadDestination(b *testing.B) {
+	url := storetest.PostgresURL(b)
+	s := storetest.Open(b, url)
+	c := storetest.Client(b, s)
+	e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, 0)
+	for _, host := range []string{"dead", "healthy"} {
+		task := storetest.Task(e, time.Now().UTC().Add(time.Hour))
+		task.URLAfter = "https://" + host + ".example.com/"
+		_, err := s.AddTasks(b.Context(), c.ID, q.ID, []scheduler.Task{task})
+		check(b, err)
+	}
+	conn, err := pgx.Connect(b.Context(), url)
+	check(b, err)
+	defer conn.Close(b.Context())
+	owe := func(host string, first, n int) {
+		_, err := conn.Exec(b.Context(), `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, state, next_at, created_at)
+			SELECT $1, i, 'evt_' || i, 'after', 1, 1, $2 || ':443', $2 || '/', convert_to('{"id": "' || repeat('x', 400) || '"}', 'UTF8'), 'ready', now(), now()
+			FROM generate_series($3::bigint, $4) i`, string(c.ID), "https://"+host+".example.com", first, first+n-1)
+		check(b, err)
+	}
+	owe("dead", 1_000_000, dead)
+	query(b, url, "VACUUM ANALYZE")
+	watch := &stopwatch{Outbox: s}
+	seen := &counts{}
+	n := webhooks.New(webhooks.Options{Outbox: watch, Log: quiet(), Observer: seen, Transport: refusing{}})
+	ctx, stop := context.WithCancel(context.WithoutCancel(b.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { n.Run(ctx) })
+	b.ResetTimer()
+	for round := range 60 {
+		owe("healthy", 10_000_000+10*round, 10)
+		n.Wake()
+		<-time.After(500 * time.Millisecond)
+	}
+	b.StopTimer()
+	stop()
+	running.Wait()
+	slices.Sort(watch.took)
+	b.ReportMetric(float64(watch.took[len(watch.took)*99/100].Microseconds())/1000, "ms-claim-p99")
+	b.ReportMetric(float64(len(watch.took)), "claims")
+	b.ReportMetric(float64(seen.delivered.Load()), "delivered")
+	b.ReportMetric(resident(b), "MB-resident")
+}
+
+// resident is the memory of this process, in MB.
+func resident(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	check(b, err)
+	var size, pages int
+	_, err = fmt.Sscan(string(text), &size, &pages)
+	check(b, err)
+	return float64(pages*os.Getpagesize()) / 1e6
+}
