@@ -299,7 +299,7 @@ func newDecoder(c echo.Context, lenient bool) (*decoder, error) {
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
 		return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
 	}
-	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" {
+	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" && c.Get(keyOnce) == nil {
 		// Whoever sends one counts on it: a repeated POST must not call twice.
 		return nil, notYetSupported(strconv.Quote(headerIdempotency))
 	}

@@ -39,6 +39,7 @@ const (
 // events answers …/task_scheduler/{scheduler_id}/events.
 type events struct {
 	changes Changes
+	tasks   TaskReader
 	queues  QueueStates
 	hub     *hub
 	guard   guard
@@ -193,7 +194,7 @@ func (s events) read(ctx context.Context, client scheduler.ClientID, id schedule
 		return &excerpt{from: from, to: to, more: true, frames: fmt.Appendf(nil, "id: %s\nevent: reset\ndata: {}\n\n", to)}, nil
 	}
 	part := cut(changes, from)
-	tasks, err := s.changes.TasksByID(ctx, client, id, part.ids())
+	tasks, err := s.tasks.TasksByID(ctx, client, id, part.ids())
 	if err != nil {
 		return nil, err
 	}

@@ -176,6 +176,15 @@ func (s extensions) add(c echo.Context, me caller) error {
 	return answer(c, http.StatusCreated, tellExtension(e))
 }
 
+// again answers what a POST made before.
+func (s extensions) again(c echo.Context, me caller, ids []int64) error {
+	e, err := s.reader.Extension(c.Request().Context(), me.client, scheduler.ExtensionID(only(ids)))
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tellExtension(e))
+}
+
 func (s extensions) list(c echo.Context, me caller) error {
 	q := newQuery(c)
 	page := q.cursor(q.page(false))

@@ -211,6 +211,15 @@ func (s intervals) add(c echo.Context, me caller) error {
 	return answer(c, http.StatusCreated, tellInterval(i))
 }
 
+// again answers what a POST made before.
+func (s intervals) again(c echo.Context, me caller, ids []int64) error {
+	i, err := s.reader.Interval(c.Request().Context(), me.client, scheduler.IntervalID(only(ids)))
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tellInterval(i))
+}
+
 func (s intervals) list(c echo.Context, me caller) error {
 	q := newQuery(c)
 	page := q.cursor(q.page(false))

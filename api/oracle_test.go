@@ -105,7 +105,7 @@ func echoPattern(path string) string {
 // general are the headers that any answer may have.
 var general = []string{
 	"X-Request-Id", "X-Content-Type-Options", "Content-Type", "Content-Length", "Allow", "Retry-After", "Www-Authenticate",
-	"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Vary", "Etag", "Link",
+	"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Vary", "Etag", "Link", "Idempotency-Replayed",
 }
 
 // largest is the largest answer that is held against its schema, in bytes.

@@ -38,6 +38,7 @@ type Store interface {
 	DeliveryWriter
 	DestinationReader
 	DestinationWriter
+	OnceKeys
 }
 
 // Identities finds who may ask for a token.
@@ -181,6 +182,8 @@ type TaskReader interface {
 	Trace(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Trace, error)
 	// Task returns one.
 	Task(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Task, error)
+	// TasksByID returns those of some tasks that are there, by id.
+	TasksByID(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, ids []scheduler.TaskID) ([]scheduler.Task, error)
 }
 
 // TaskWriter changes the tasks of a client's queue.
@@ -226,8 +229,6 @@ type Changes interface {
 	// Changes returns those of a client's queue after a Seq, in order, at most
 	// limit. If the first is not the next one, those between are forgotten.
 	Changes(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, after int64, limit int) ([]scheduler.Change, error)
-	// TasksByID returns those of some tasks that are there.
-	TasksByID(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, ids []scheduler.TaskID) ([]scheduler.Task, error)
 }
 
 // History reads the calls of a client, live ones included.
@@ -297,4 +298,13 @@ type LimitReader interface {
 	CallLimits(ctx context.Context, client scheduler.ClientID) ([]scheduler.CallLimit, error)
 	// QueueLimits returns those of its queues.
 	QueueLimits(ctx context.Context, client scheduler.ClientID) ([]scheduler.QueueLimit, error)
+}
+
+// OnceKeys keeps the Idempotency-Keys of requests.
+type OnceKeys interface {
+	// BeginOnce reserves a key for a while; ok is false if another has it, or had
+	// it: then what is kept of that one is returned.
+	BeginOnce(ctx context.Context, o scheduler.Once, now time.Time) (kept scheduler.Once, ok bool, err error)
+	// DropOnce gives up a key whose request was not done.
+	DropOnce(ctx context.Context, o scheduler.Once) error
 }

@@ -275,6 +275,16 @@ func (s queues) add(c echo.Context, me caller) error {
 	return answer(c, http.StatusCreated, tellQueue(q, scheduler.Runtime{}, now))
 }
 
+// again answers what a POST made before.
+func (s queues) again(c echo.Context, me caller, ids []int64) error {
+	ctx, id := c.Request().Context(), scheduler.QueueID(only(ids))
+	q, runtime, err := s.states.QueueNow(ctx, me.client, id)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tellQueue(q, runtime, s.now()))
+}
+
 func (s queues) list(c echo.Context, me caller) error {
 	q := newQuery(c)
 	page := q.cursor(q.page(false))

@@ -142,10 +142,11 @@ func (s *Server) routes() {
 		g.GET("/clients/:id/settings", guard.user(settings.get))
 		g.PUT("/clients/:id/settings", guard.user(settings.change))
 	}
+	onces := onces{keys: o.Store, now: o.Now}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
 	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
-	events := events{changes: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
+	events := events{changes: o.Store, tasks: o.Store, queues: o.Store, hub: s.hub, guard: guard, now: o.Now}
 	calls := calls{history: o.Store}
 	limits := limits{reader: o.Store, meter: s.meter}
 	live := live{calls: o.Store, now: o.Now}
@@ -156,7 +157,7 @@ func (s *Server) routes() {
 	for _, base := range []string{"", "/api/ver1.0"} {
 		e.POST(base+"/extension/:extension_id/callback", guard.extension(callbacks.add))
 		g := e.Group(base + "/client/:client_id")
-		g.POST("/task_scheduler", guard.client(queues.add))
+		g.POST("/task_scheduler", guard.client(onces.once(queues.add, queues.again)))
 		g.GET("/task_scheduler", guard.client(queues.list))
 		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
@@ -166,7 +167,7 @@ func (s *Server) routes() {
 		g.GET("/task_scheduler/:scheduler_id/events", guard.client(events.listen))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
-			g.POST(path, guard.client(tasks.add))
+			g.POST(path, guard.client(onces.once(tasks.add, tasks.again)))
 			g.GET(path, guard.client(tasks.list))
 			g.GET(path+"/:task_id", guard.client(tasks.get))
 			g.PUT(path+"/:task_id", guard.client(tasks.change))
@@ -175,13 +176,13 @@ func (s *Server) routes() {
 			g.GET(path+"/bulk/:bulk_id", guard.client(bulks.get))
 			g.GET(path+"/:task_id/timeline", guard.client(tasks.timeline))
 		}
-		g.POST("/interval", guard.client(intervals.add))
+		g.POST("/interval", guard.client(onces.once(intervals.add, intervals.again)))
 		g.GET("/interval", guard.client(intervals.list))
 		g.GET("/interval/:interval_id", guard.client(intervals.get))
 		g.PUT("/interval/:interval_id", guard.client(intervals.change))
 		g.DELETE("/interval/:interval_id", guard.client(intervals.remove))
 		g.GET("/interval/:interval_id/preview", guard.client(intervals.preview))
-		g.POST("/extension", guard.client(extensions.add))
+		g.POST("/extension", guard.client(onces.once(extensions.add, extensions.again)))
 		g.GET("/extension", guard.client(extensions.list))
 		g.GET("/extension/:extension_id", guard.client(extensions.get))
 		g.PUT("/extension/:extension_id", guard.client(extensions.change))

@@ -115,6 +115,30 @@ func (s tasks) add(c echo.Context, me caller) error {
 	return answer(c, http.StatusCreated, told)
 }
 
+// again answers what a POST made before, as it is now; what was forgotten
+// meanwhile is left out.
+func (s tasks) again(c echo.Context, me caller, ids []int64) error {
+	queue, runtime, err := s.of(c, me)
+	if err != nil {
+		return err
+	}
+	told, now := []taskAnswer{}, s.now()
+	for some := range slices.Chunk(ids, maxPage) {
+		wanted := make([]scheduler.TaskID, len(some))
+		for i, id := range some {
+			wanted[i] = scheduler.TaskID(id)
+		}
+		found, err := s.reader.TasksByID(c.Request().Context(), me.client, queue.ID, wanted)
+		if err != nil {
+			return err
+		}
+		for _, task := range found {
+			told = append(told, tellTask(task, queue, runtime, now))
+		}
+	}
+	return answer(c, http.StatusCreated, told)
+}
+
 // readTasks reads and checks the tasks of a POST.
 func readTasks(c echo.Context, in *intake) ([]scheduler.Task, error) {
 	d, err := newDecoder(c, callback.lenient)

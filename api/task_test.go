@@ -72,7 +72,7 @@ func TestTaskFields(t *testing.T) {
 		queue := r.queue(r.a, `{"name":"q"}`)
 		task := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201).objects()[0]
 		types := map[string]string{}
-		for _, f := range strings.Fields("id scheduler_id extension_id try_count try_count_caller try_again_pause_caller attempts") {
+		for _, f := range strings.Fields("id scheduler_id extension_id try_count try_count_caller try_again_pause_caller attempts requeued_from") {
 			types[f] = "float64"
 		}
 		for _, f := range strings.Fields(`name a_number a_number_e164 b_number b_number_e164 try_again_pause url_before url_before_again

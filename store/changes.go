@@ -105,7 +105,7 @@ func held(c *scheduler.Change) scheduler.Hold {
 }
 
 // runs spells ascending ids, each run of neighbours as its ends: 1-3,7.
-func runs(ids []scheduler.TaskID) string {
+func runs[T ~int64](ids []T) string {
 	var b []byte
 	for i := 0; i < len(ids); {
 		last := i
@@ -126,8 +126,8 @@ func runs(ids []scheduler.TaskID) string {
 }
 
 // parseRuns reads what runs spells.
-func parseRuns(text string) ([]scheduler.TaskID, error) {
-	var ids []scheduler.TaskID
+func parseRuns[T ~int64](text string) ([]T, error) {
+	var ids []T
 	for run := range strings.SplitSeq(text, ",") {
 		if run == "" {
 			continue
@@ -138,14 +138,14 @@ func parseRuns(text string) ([]scheduler.TaskID, error) {
 		}
 		first, err := strconv.ParseInt(from, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("a change names no tasks: %w", err)
+			return nil, fmt.Errorf("a list of ids is damaged: %w", err)
 		}
 		last, err := strconv.ParseInt(to, 10, 64)
 		if err != nil || last-first > scheduler.MaxBatch {
-			return nil, fmt.Errorf("a change names no tasks: %q", run)
+			return nil, fmt.Errorf("a list of ids is damaged: %q", run)
 		}
 		for id := first; id <= last; id++ {
-			ids = append(ids, scheduler.TaskID(id))
+			ids = append(ids, T(id))
 		}
 	}
 	return ids, nil
@@ -187,7 +187,7 @@ func (s *Store) Changes(ctx context.Context, client scheduler.ClientID, queue sc
 			hold.Gate = *gate
 			c.Hold = &hold
 		}
-		c.Tasks, err = parseRuns(tasks)
+		c.Tasks, err = parseRuns[scheduler.TaskID](tasks)
 		return err
 	})
 }

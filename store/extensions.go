@@ -31,6 +31,7 @@ func (s *Store) AddExtension(ctx context.Context, e scheduler.Extension) (schedu
 	err := s.write(ctx, func(t *tx) error {
 		err := t.db.Create(&e).Error
 		t.saw(nil, e)
+		t.made = append(t.made, int64(e.ID))
 		if err != nil || e.Limit == 0 {
 			return err
 		}

@@ -48,6 +48,9 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) 
 		if _, err := t.pool.ExecContext(ctx, forgetTokens, now.UTC()); err != nil {
 			return err
 		}
+		if _, err := t.pool.ExecContext(ctx, forgetOnce, now.Add(-scheduler.OnceKeep).UTC()); err != nil {
+			return err
+		}
 		_, err := t.pool.ExecContext(ctx, forgetLive)
 		return err
 	})

@@ -91,6 +91,9 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 		}
 		t.changed(added...)
 		t.saw(nil, firstAndLast(added))
+		for i := range added {
+			t.made = append(t.made, int64(added[i].ID))
+		}
 		return t.saveRuntimes(locked)
 	})
 	if errors.Is(err, scheduler.ErrData) {

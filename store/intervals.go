@@ -34,6 +34,7 @@ func (s *Store) AddInterval(ctx context.Context, i scheduler.Interval) (schedule
 	err := s.write(ctx, func(t *tx) error {
 		err := t.db.Create(&i).Error
 		t.saw(nil, i)
+		t.made = append(t.made, int64(i.ID))
 		return err
 	})
 	return i, err

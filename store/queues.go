@@ -68,6 +68,7 @@ func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queu
 			return err
 		}
 		t.saw(nil, q)
+		t.made = append(t.made, int64(q.ID))
 		return t.db.Create(&scheduler.Runtime{QueueID: q.ID}).Error
 	})
 	return q, err

@@ -29,7 +29,7 @@ func TestRuns(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		ids := rapid.SliceOf(rapid.Map(rapid.Int64Range(1, 50), func(n int64) scheduler.TaskID { return scheduler.TaskID(n) })).Draw(rt, "ids")
 		slices.Sort(ids)
-		got, err := parseRuns(runs(ids))
+		got, err := parseRuns[scheduler.TaskID](runs(ids))
 		if want := slices.Compact(ids); err != nil || !slices.Equal(got, want) {
 			rt.Fatalf("%v came back as %v, %v", want, got, err)
 		}

@@ -128,6 +128,7 @@ type tx struct {
 	db       *gorm.DB
 	pool     gorm.ConnPool // the same transaction, below gorm
 	lowered  bool          // a wake_at moved to an earlier time
+	made     []int64       // ids of the rows that a request asked for, see finishOnce
 	eventful bool          // a delivery was inserted
 	written  []scheduler.Transition
 	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
@@ -144,7 +145,7 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	ctx, cancel := s.within(ctx, writePatience)
 	defer cancel()
 	t := &tx{Store: s, ctx: ctx}
-	actor := scheduler.ActorOf(ctx)
+	actor, once := scheduler.ActorOf(ctx), scheduler.OnceOf(ctx)
 	var entry scheduler.AuditID
 	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) (err error) {
 		t.db, t.pool = db, db.Statement.ConnPool
@@ -156,6 +157,11 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 				return err
 			}
 		}
+		if once != nil && !once.Done {
+			if err := t.finishOnce(once); err != nil {
+				return err
+			}
+		}
 		return t.notify()
 	})
 	if err != nil {
@@ -163,6 +169,9 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	}
 	if actor != nil {
 		actor.Entry = entry
+	}
+	if once != nil {
+		once.Done = true
 	}
 	if t.lowered {
 		call(&s.onTasks)

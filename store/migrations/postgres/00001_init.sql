@@ -433,7 +433,22 @@ CREATE TABLE delivery_tries (
     PRIMARY KEY (delivery_id, number)
 );
 
+-- Requests that are to be done once, by the key that they were sent with.
+CREATE TABLE once_keys (
+    caller       text NOT NULL,
+    key          text NOT NULL CHECK (key <> ''),
+    hash         bytea NOT NULL,           -- of the request
+    token        text NOT NULL,             -- of who is doing it
+    leased_until timestamptz NOT NULL,
+    done_at      timestamptz,
+    ids          text NOT NULL DEFAULT '',  -- of what it made, ascending, as runs: 1-3,7
+    created_at   timestamptz NOT NULL,
+    PRIMARY KEY (caller, key)
+);
+CREATE INDEX once_keys_age ON once_keys (created_at);
+
 -- +goose Down
+DROP TABLE once_keys;
 DROP TABLE live_calls;
 DROP TABLE callbacks;
 DROP TABLE call_limits;
