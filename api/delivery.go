@@ -160,6 +160,20 @@ func (s deliveries) resend(c echo.Context, me caller) error {
 	return answer(c, http.StatusCreated, tellDelivery(d))
 }
 
+// again answers what a resend sent before.
+func (s deliveries) again(c echo.Context, me caller, ids []int64) error {
+	d, _, err := s.reader.Delivery(c.Request().Context(), me.client, scheduler.DeliveryID(only(ids)))
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tellDelivery(d))
+}
+
+// allAgain answers how many a resend sent before.
+func (s deliveries) allAgain(c echo.Context, _ caller, ids []int64) error {
+	return answer(c, http.StatusCreated, resendAnswer{len(ids), false})
+}
+
 // resendRequest selects what is sent once more.
 type resendRequest struct {
 	filter webhooks.Filter

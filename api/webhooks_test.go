@@ -202,3 +202,27 @@ func TestATestEvent(t *testing.T) {
 		}
 	})
 }
+
+func TestAKeyedResendSendsOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		queue := r.queue(r.a, `{"name":"q"}`)
+		r.deadEvent(queue, "https://receiver.example.com/hook")
+		r.deadEvent(queue, "https://other.example.com/hook")
+		for i, want := range []int{2, 0} {
+			a := r.keyed(r.a.path("/webhooks/resend"), r.a.token, "k", `{"filter":{"state":["dead","delivered"]}}`).want(201)
+			if !strings.Contains(a.body, `"count":2`) || (a.header.Get(headerReplayed) != "") != (i > 0) {
+				t.Errorf("answer %d: %s", i+1, a.body)
+			}
+			if n := r.settle(webhooks.Try{At: time.Now(), Status: 200}); n != want {
+				t.Errorf("after answer %d %d were sent, want %d", i+1, n, want)
+			}
+		}
+		one := r.a.path("/webhooks/deliveries/") + r.do("GET", r.a.path("/webhooks/deliveries/"), r.a.token, "").want(200).firstID()
+		for _, want := range []int{1, 0} {
+			r.keyed(one+"/resend", r.a.token, "one", "").want(201)
+			if n := r.settle(webhooks.Try{At: time.Now(), Status: 200}); n != want {
+				t.Errorf("%d were sent, want %d", n, want)
+			}
+		}
+	})
+}

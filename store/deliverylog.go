@@ -12,7 +12,7 @@ import (
 	"ringback/webhooks"
 )
 
-// resendBatch is how many deliveries one transaction sends again.
+// resendBatch is how many deliveries one statement sends again.
 const resendBatch = 1000
 
 // ResendMost is how many deliveries one demand sends again at most.
@@ -108,6 +108,7 @@ func (t *tx) resend(stored []scheduler.Delivery, now time.Time) error {
 			return err
 		}
 		tasks[i] = stored[i].TaskID
+		t.made = append(t.made, int64(stored[i].ID))
 	}
 	type D = scheduler.Delivery
 	err := t.exec(resendDeliveries, batch{n: len(stored), columns: []column{
@@ -140,7 +141,8 @@ func (s *Store) Resend(ctx context.Context, client scheduler.ClientID, id schedu
 }
 
 // ResendAll sends the events once more that a filter selects, those that ended,
-// and returns how many they are, up to ResendMost; dry, it only counts them.
+// all or none, and returns how many they are, up to ResendMost; dry, it only
+// counts them.
 func (s *Store) ResendAll(ctx context.Context, client scheduler.ClientID, f webhooks.Filter, now time.Time, dry bool) (int, error) {
 	var ids []scheduler.DeliveryID
 	err := selected(s.reads.WithContext(ctx), client, f).Where("ended_at IS NOT NULL").
@@ -149,20 +151,21 @@ func (s *Store) ResendAll(ctx context.Context, client scheduler.ClientID, f webh
 		return len(ids), err
 	}
 	sent := 0
-	for slice := range slices.Chunk(ids, resendBatch) {
-		var rows []scheduler.Delivery
-		err := s.write(ctx, func(t *tx) error {
+	err = s.write(ctx, func(t *tx) error {
+		sent = 0
+		for slice := range slices.Chunk(ids, resendBatch) {
+			var rows []scheduler.Delivery
 			err := t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).
 				Where("client_id = ? AND id IN ? AND ended_at IS NOT NULL", client, slice).Order("id").Find(&rows).Error
 			if err != nil {
 				return err
 			}
-			return t.resend(rows, now)
-		})
-		if err != nil {
-			return sent, err
+			if err := t.resend(rows, now); err != nil {
+				return err
+			}
+			sent += len(rows)
 		}
-		sent += len(rows)
-	}
-	return sent, nil
+		return nil
+	})
+	return sent, err
 }
