@@ -172,6 +172,10 @@ func (w *world) raceClaims(still stilling) {
 	if still.undo == nil {
 		return
 	}
+	// An attempt that fails after the brake was reset would open it again.
+	for still.fails && w.runtime().Running > 0 && ctx.Err() == nil {
+		wait(ctx, w.T, r.looked, "no claim looks")
+	}
 	r.stilled.Store(false)
 	select { // what was started before
 	case <-r.started:
