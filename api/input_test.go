@@ -96,9 +96,6 @@ func TestBadInput(t *testing.T) {
 				}
 			})
 		}
-		for _, query := range []string{"on_duplicate=skip"} {
-			r.do("POST", queue+"/tasks/?"+query, r.a.token, oneTask(r.a, "")).refused(409, "not_yet_supported")
-		}
 		r.do("POST", queue+"/tasks/?dryrun=1", r.a.token, oneTask(r.a, "")).refused(400, "validation_error")
 		if a := r.do("GET", queue+"/tasks/", r.a.token, "").want(200); a.body != "[]\n" {
 			t.Errorf("stored %s", a.body)

@@ -27,6 +27,7 @@ type Store interface {
 	ExtensionReader
 	ExtensionWriter
 	TaskReader
+	TaskAdder
 	TaskWriter
 	Changes
 	Bulks
@@ -186,11 +187,18 @@ type TaskReader interface {
 	TasksByID(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, ids []scheduler.TaskID) ([]scheduler.Task, error)
 }
 
-// TaskWriter changes the tasks of a client's queue.
-type TaskWriter interface {
+// TaskAdder adds tasks to a client's queue.
+type TaskAdder interface {
 	// AddTasks keeps tasks, all or none, and returns them with their ids, in
 	// order. An external id that another task has is a Conflict that names it.
 	AddTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error)
+	// AddNewTasks keeps those of some tasks whose external id is new, all or none,
+	// and returns the others as they are kept already, in their place.
+	AddNewTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error)
+}
+
+// TaskWriter changes the tasks of a client's queue.
+type TaskWriter interface {
 	// UpdateTask lets change alter what was asked of a waiting task, under its
 	// lock; a task that does not wait is a Conflict.
 	UpdateTask(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID, change func(*scheduler.Task) error) (scheduler.Task, error)

@@ -127,7 +127,7 @@ func (s *Server) routes() {
 	stats := stats{reader: o.Store, now: o.Now}
 	queues := queues{reader: o.Store, states: o.Store, writer: o.Store, intervals: o.Store, now: o.Now}
 	tasks := tasks{
-		reader: o.Store, writer: o.Store, queues: o.Store, outlooks: o.Store, extensions: o.Store,
+		reader: o.Store, adder: o.Store, writer: o.Store, queues: o.Store, outlooks: o.Store, extensions: o.Store,
 		numbers: newNumbers(strings.ToUpper(o.DefaultRegion), o.URIHosts...), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
 	}
 	for _, version := range []string{"v1", "v2"} {

@@ -17,6 +17,7 @@ const headerIgnored = "X-Ringback-Ignored"
 // tasks answers …/task_scheduler/{scheduler_id}/tasks.
 type tasks struct {
 	reader     TaskReader
+	adder      TaskAdder
 	writer     TaskWriter
 	queues     QueueStates
 	outlooks   OutlookReader
@@ -89,12 +90,12 @@ func (s tasks) add(c echo.Context, me caller) error {
 		return err
 	}
 	q := newQuery(c)
-	dry, later := q.flag("dry_run"), q.notYet("on_duplicate")
+	dry, add := q.flag("dry_run"), s.adder.AddTasks
+	if q.choice("on_duplicate", "skip") != "" {
+		add = s.adder.AddNewTasks
+	}
 	if err := q.err(); err != nil {
 		return err
-	}
-	if later != nil {
-		return later
 	}
 	ctx, now := c.Request().Context(), s.now()
 	in := s.intake(ctx, me, queue.ID, now)
@@ -105,7 +106,7 @@ func (s tasks) add(c echo.Context, me caller) error {
 	if dry {
 		return s.rehearse(c, me, queue.ID, made, now)
 	}
-	if made, err = s.writer.AddTasks(ctx, me.client, queue.ID, made); err != nil {
+	if made, err = add(ctx, me.client, queue.ID, made); err != nil {
 		return err
 	}
 	told := make([]taskAnswer, len(made))

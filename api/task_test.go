@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,6 +250,41 @@ func TestTaskList(t *testing.T) {
 			if faults[f] == "" {
 				t.Errorf("%s has no fault: %v", f, faults)
 			}
+		}
+	})
+}
+
+func TestDuplicatesAreSkipped(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		queue := r.queue(r.a, `{"name":"q"}`)
+		tasks := func(ids ...string) string {
+			var all []string
+			for _, id := range ids {
+				all = append(all, fmt.Sprintf(`{"a_number":"101","b_number":"102","extension_id":%d,"external_id":%q}`, r.a.extension.ID, id))
+			}
+			return `{"tasks":[` + strings.Join(all, ",") + `]}`
+		}
+		first := r.do("POST", queue+"/tasks/", r.a.token, tasks("a", "b")).want(201).objects()
+		a, b := first[0]["id"].(float64), first[1]["id"].(float64)
+		r.do("POST", queue+"/tasks/", r.a.token, tasks("c", "b")).refused(409, "conflict")
+		r.do("POST", queue+"/tasks/?on_duplicate=replace", r.a.token, tasks("c")).refused(400, "validation_error")
+		again := r.do("POST", queue+"/tasks/?on_duplicate=skip", r.a.token, tasks("b", "c", "", "a", "c", "")).want(201).objects()
+		var got []string
+		for _, task := range again {
+			got = append(got, fmt.Sprintf("%v %v", task["id"].(float64)-a, task["external_id"]))
+		}
+		next := again[1]["id"].(float64) - a
+		want := []string{fmt.Sprintf("%v b", b-a), fmt.Sprintf("%v c", next), fmt.Sprintf("%v ", next+1), "0 a", fmt.Sprintf("%v c", next), fmt.Sprintf("%v ", next+2)}
+		if !slices.Equal(got, want) {
+			t.Errorf("answered %q, want %q", got, want)
+		}
+		r.do("POST", queue+"/tasks/?on_duplicate=skip", r.a.token, tasks("a", "b")).want(201)
+		if n := r.do("GET", queue+"/tasks/", r.a.token, "").header.Get("X-Total-Count"); n != "5" {
+			t.Errorf("there are %s tasks, want 5", n)
+		}
+		other := r.queue(r.a, `{"name":"other"}`)
+		if elsewhere := r.do("POST", other+"/tasks/?on_duplicate=skip", r.a.token, tasks("a")).want(201).objects(); elsewhere[0]["id"] == a {
+			t.Error("an external id is one of all schedulers")
 		}
 	})
 }

@@ -52,17 +52,27 @@ var insertExternalIDs = statement{
 // ids, in order. An external id that another task has is a Conflict that names
 // that task.
 func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error) {
+	return s.addTasks(ctx, client, queue, tasks, false)
+}
+
+// AddNewTasks stores those of some tasks whose external id no task of the queue
+// has, and returns for each of the others, in its place, the one that has it.
+func (s *Store) AddNewTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error) {
+	return s.addTasks(ctx, client, queue, tasks, true)
+}
+
+func (s *Store) addTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task, skip bool) ([]scheduler.Task, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
-	added := make([]scheduler.Task, len(tasks))
-	copy(added, tasks)
-	for i := range added {
-		added[i].ClientID, added[i].QueueID = client, queue
+	asked := slices.Clone(tasks)
+	for i := range asked {
+		asked[i].ClientID, asked[i].QueueID = client, queue
 	}
-	named := slices.ContainsFunc(added, func(t scheduler.Task) bool { return t.ExternalID != "" })
-	err := s.write(ctx, func(t *tx) error {
-		if err := t.introduce(added); err != nil {
+	named := slices.ContainsFunc(asked, func(t scheduler.Task) bool { return t.ExternalID != "" })
+	var added []scheduler.Task
+	err := s.write(ctx, func(t *tx) (err error) {
+		if err := t.introduce(asked); err != nil {
 			return err
 		}
 		if named {
@@ -71,30 +81,23 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 				return err
 			}
 		}
-		if err := t.number(added); err != nil {
+		var known map[string]scheduler.Task
+		fresh := asked
+		if named && skip {
+			if known, err = t.known(client, queue, asked); err != nil {
+				return err
+			}
+			fresh = unknown(asked, known)
+		}
+		if err := t.insertNew(client, queue, fresh); err != nil {
 			return err
 		}
-		if err := t.insertTasks(added); err != nil {
-			return err
-		}
-		if err := t.claimExternalIDs(added, true); err != nil {
-			return err
-		}
-		// New rows are nobody's yet, so the queue's row may come after them: it
-		// is held for the shortest time.
-		locked, err := t.lockQueues([]scheduler.QueueID{queue})
-		if err != nil {
-			return err
-		}
-		if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
-			return noQueue(queue)
-		}
-		t.changed(added...)
-		t.saw(nil, firstAndLast(added))
+		added = inPlace(asked, fresh, known)
 		for i := range added {
 			t.made = append(t.made, int64(added[i].ID))
 		}
-		return t.saveRuntimes(locked)
+		slices.Sort(t.made)
+		return nil
 	})
 	if errors.Is(err, scheduler.ErrData) {
 		// The schema refuses a queue of another client before we look at it.
@@ -106,6 +109,34 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 		return nil, err
 	}
 	return added, nil
+}
+
+// insertNew inserts tasks and gives them their ids.
+func (t *tx) insertNew(client scheduler.ClientID, queue scheduler.QueueID, added []scheduler.Task) error {
+	if len(added) == 0 {
+		return nil
+	}
+	if err := t.number(added); err != nil {
+		return err
+	}
+	if err := t.insertTasks(added); err != nil {
+		return err
+	}
+	if err := t.claimExternalIDs(added, true); err != nil {
+		return err
+	}
+	// New rows are nobody's yet, so the queue's row may come after them: it
+	// is held for the shortest time.
+	locked, err := t.lockQueues([]scheduler.QueueID{queue})
+	if err != nil {
+		return err
+	}
+	if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
+		return noQueue(queue)
+	}
+	t.changed(added...)
+	t.saw(nil, firstAndLast(added))
+	return t.saveRuntimes(locked)
 }
 
 // insertSlice is how many rows one statement inserts: as many as it does well
