@@ -275,9 +275,11 @@ func TestAQueueThatIsHeldWhenItIsDue(t *testing.T) {
 			if err := holder.Rollback(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			late = append(late, (<-began).Sub(due))
+			if took := (<-began).Sub(due); took >= 10*time.Millisecond { // else it was held too late
+				late = append(late, took)
+			}
 		}
-		if best := slices.Min(late); best > 60*time.Millisecond || best < 10*time.Millisecond {
+		if len(late) == 0 || slices.Min(late) > 60*time.Millisecond {
 			t.Errorf("the starts were %v late", late)
 		}
 	})

@@ -110,8 +110,12 @@ const (
 		next_at = CASE WHEN ` + shut + ` THEN $3 ELSE $1 END
 	WHERE id IN (SELECT id FROM deliveries WHERE state = 'held' AND next_at <= $1 ORDER BY next_at, id LIMIT $2) RETURNING state`
 
+	// Half open, it takes what is due already as its probes; if nothing is, an
+	// event that has waited may be the probe.
 	shut = `EXISTS (SELECT 1 FROM destinations t WHERE t.client_id = d.client_id AND t.origin = d.origin
-		AND (t.paused_at IS NOT NULL OR t.open_until IS NOT NULL OR t.ramp_from IS NOT NULL))`
+		AND (t.paused_at IS NOT NULL OR t.open_until > $1 OR t.ramp_from IS NOT NULL
+			OR t.open_until IS NOT NULL AND EXISTS (SELECT 1 FROM deliveries p
+				WHERE p.state = 'ready' AND p.client_id = t.client_id AND p.origin = t.origin AND p.next_at <= $1)))`
 )
 
 // What went stale, but for what is being sent right now.
