@@ -97,16 +97,20 @@ func TestACallWithoutATaskIsRefusedOverALimit(t *testing.T) {
 	} {
 		t.Run(string(gate), func(t *testing.T) {
 			o := rigOptions{dial: talk(20 * time.Second)}
-			var up func() int
+			var disp atomic.Pointer[scheduler.Dispatcher] // once it runs
 			switch gate {
 			case scheduler.GateWorkers:
 				o.workers = 1
 			case scheduler.GateTrunkLimit:
-				o.room = func() int { return 1 - up() }
+				o.room = func() int {
+					if d := disp.Load(); d != nil {
+						return 1 - d.InProgress()
+					}
+					return 1
+				}
 			}
-			up = func() int { return 0 }
 			inRig(t, o, func(r *rig) {
-				up = r.disp.InProgress
+				disp.Store(r.disp)
 				if err := set(r); err != nil {
 					r.Fatal(err)
 				}

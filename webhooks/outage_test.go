@@ -69,13 +69,17 @@ func TestAReceiverThatWasAwayGetsEverythingInOrder(t *testing.T) {
 
 func TestTwoNodesProbeOnce(t *testing.T) {
 	virtual(t, func(r *rig) {
-		r.net.answer = always(http.StatusServiceUnavailable)
+		r.net.answer = func(req *http.Request, p post) (int, http.Header) {
+			if time.Since(r.began) < 4*time.Second {
+				return http.StatusServiceUnavailable, nil
+			}
+			return hang(req, p)
+		}
 		r.owe(slices.Repeat([]string{hook}, 50)...)
 		_, stopOne := r.run()
 		_, stopTwo := r.run()
 		<-time.After(4 * time.Second)
 		before := len(r.net.arrived())
-		r.net.answer = hang
 		<-time.After(12 * time.Second)
 		stopOne()
 		stopTwo()
