@@ -72,7 +72,7 @@ func TestACallWithoutATaskIsMadeOnce(t *testing.T) {
 			}
 			inRig(t, rigOptions{dial: dial}, func(r *rig) {
 				id := r.asked()
-				pass(time.Hour)
+				pass(5 * time.Minute)
 				if a := r.call(id); a.EndedAt.IsZero() || a.Result == "" || a.Result == scheduler.CallBridged || dials.Load() != 1 {
 					r.Errorf("after %d calls it is %+v", dials.Load(), a)
 				}
