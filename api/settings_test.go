@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,20 +168,35 @@ func TestLimitsHold(t *testing.T) {
 				queue := r.queue(r.a, `{"name":"q","status":"on"}`)
 				r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201)
 				second := r.do("POST", queue+"/tasks/", r.a.token, oneTask(r.a, "")).want(201).objects()[0]
-				if n := len(r.claim()); n != 1 {
-					t.Fatalf("%d started", n)
+				started := r.claim()
+				if len(started) != 1 {
+					t.Fatalf("%d started", len(started))
 				}
-				var task map[string]any
-				var blocked []any
-				for range 50 { // a look tells it for 250 ms
-					task = r.do("GET", queue+"/task/"+jsonNumber(second["id"].(float64)), r.a.token, "").object()
-					if blocked = task["blocked_by"].([]any); len(blocked) > 0 || len(r.claim()) > 0 {
-						break
+				blocked := func(want ...string) {
+					t.Helper()
+					task := r.do("GET", queue+"/task/"+jsonNumber(second["id"].(float64)), r.a.token, "").object()
+					var gates []string
+					for _, b := range task["blocked_by"].([]any) {
+						if b.(map[string]any)["until_utc"] == "" { // else it is free, and looked at again then
+							gates = append(gates, fmt.Sprint(b.(map[string]any)["gate"]))
+						}
+					}
+					if task["status"] != "scheduled" || !slices.Equal(gates, want) {
+						t.Errorf("the second task is %s, blocked by %q, want %q", task["status"], gates, want)
 					}
 				}
-				if task["status"] != "scheduled" || len(blocked) != 1 || blocked[0].(map[string]any)["gate"] != gate {
-					t.Errorf("the second task is %v", task)
+				blocked(gate) // whether or not a claim has looked
+				list := r.do("GET", r.a.path("/task_scheduler/"), r.a.token, "").objects()
+				for _, q := range []map[string]any{r.do("GET", queue, r.a.token, "").object(), list[len(list)-1]} {
+					if hold, _ := q["hold"].(map[string]any); hold["gate"] != gate || hold["until_utc"] != "" {
+						t.Errorf("the scheduler is held by %v", q["hold"])
+					}
 				}
+				r.do("PUT", queue, r.a.token, `{"status":"off"}`).want(200)
+				blocked("scheduler_off", gate)
+				r.do("PUT", queue, r.a.token, `{"status":"on"}`).want(200)
+				r.apply(started[0].Transition.Task.Lose(started[0].Transition.At))
+				blocked()
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -37,7 +38,9 @@ func (t Task) Gates(q Queue, r Runtime, now time.Time) []Hold {
 	if q.StartRate > 0 && r.NextStart.After(now) {
 		holds = append(holds, Hold{Gate: GateStartRate, Until: r.NextStart, Detail: fmt.Sprintf("at most %g starts a second", q.StartRate)})
 	}
-	if r.Hold.Gate != GateInterval && r.Hold.Until.After(now) {
+	full := r.fullFor(t.ExtensionID)
+	holds = append(holds, full...)
+	if r.Hold.Gate != GateInterval && r.Hold.Until.After(now) && !slices.ContainsFunc(full, func(h Hold) bool { return h.Gate == r.Hold.Gate }) {
 		holds = append(holds, r.Hold)
 	}
 	return append(holds, r.Node...)
@@ -71,6 +74,9 @@ func (r Runtime) Holds(q Queue, now time.Time) Hold {
 	}
 	if braked := r.Brake.Hold(q, r.Running, now); braked.Gate != "" {
 		return braked
+	}
+	if full := r.fullFor(r.Head); len(full) > 0 {
+		return full[0]
 	}
 	if r.Hold.Until.After(now) {
 		return r.Hold

@@ -21,6 +21,13 @@ func TestGates(t *testing.T) {
 	probes := Runtime{Running: 1, Brake: Brake{State: BrakeProbing, InFlight: 1}}
 	every := Runtime{Running: 2, Brake: brakes.Brake, NextStart: now.Add(1), Node: []Hold{{Gate: GateWorkers}}, Closed: Hold{Gate: GateInterval, Until: now.Add(time.Minute)}, Hold: held.Hold}
 	spaced := Runtime{NextStart: now.Add(1)}
+	limit := func(ext ExtensionID) CallLimit { return CallLimit{LimitKey: LimitKey{"c", ext}, Most: 1, Running: 1} }
+	looked := func(r Runtime) Runtime {
+		r.Hold = Hold{Gate: GateExtension, Until: now.Add(time.Second)}
+		return r
+	}
+	fullClient, fullHead := Runtime{Full: []CallLimit{limit(0)}, Head: 7}, Runtime{Full: []CallLimit{limit(7)}, Head: 7}
+	fullBoth := Runtime{Running: 2, Full: []CallLimit{limit(7), limit(0)}, Head: 7}
 	due := Task{Status: Scheduled, ReadyAt: now}
 	later := Task{Status: Delayed, ReadyAt: now.Add(time.Minute)}
 	for claim, tc := range map[string]struct {
@@ -52,6 +59,14 @@ func TestGates(t *testing.T) {
 		"the window shows first":                                {due, on, every, []Gate{GateInterval, GateASR, GateConcurrent, GateDialer, GateWorkers}, DelayedInterval},
 		"the start rate leaves the status":                      {due, Queue{On: true, StartRate: 1}, spaced, []Gate{GateStartRate}, Scheduled},
 		"a start rate that was taken away is past":              {due, on, spaced, nil, Scheduled},
+		"a full client holds every task":                        {due, on, fullClient, []Gate{GateClient}, Scheduled},
+		"a full extension of the first task holds the others":   {due, on, fullHead, []Gate{GateExtension}, Scheduled},
+		"a full extension holds its own task":                   {Task{Status: Scheduled, ReadyAt: now, ExtensionID: 7}, on, Runtime{Full: fullHead.Full, Head: 8}, []Gate{GateExtension}, Scheduled},
+		"a full extension that stands behind holds nothing":     {due, on, Runtime{Full: fullHead.Full, Head: 8}, nil, Scheduled},
+		"a full extension is told once":                         {due, on, looked(fullHead), []Gate{GateExtension}, Scheduled},
+		"a hold that is looked at again is told until then":     {due, on, looked(Runtime{}), []Gate{GateExtension}, Scheduled},
+		"limits are told behind the queue's own":                {due, Queue{Limit: 2}, fullBoth, []Gate{GateOff, GateConcurrent, GateExtension, GateClient}, Scheduled},
+		"a task that is not due is not held by a full client":   {later, on, fullClient, []Gate{GateNotDue}, Delayed},
 		"an executed task is held by nothing":                   {Task{Status: Executed}, off, full, nil, Executed},
 		"a finished task is held by nothing":                    {Task{Status: Finished}, off, full, nil, Finished},
 	} {
@@ -84,7 +99,12 @@ func TestHolds(t *testing.T) {
 		"a closed window is told before the brake": {Queue{On: true}, Runtime{Closed: Hold{Gate: GateInterval, Until: now.Add(1)},
 			Brake: Brake{State: BrakeOpen, Until: now.Add(1)}}, GateInterval},
 		"the brake is told before what else holds": {Queue{On: true}, Runtime{Hold: hold, Brake: Brake{State: BrakeOpen, Until: now.Add(1)}}, GateASR},
-		"a full queue is not held":                 {Queue{On: true, Limit: 1}, Runtime{Running: 1}, ""},
+		"a full client holds":                      {Queue{On: true}, Runtime{Full: []CallLimit{{LimitKey: LimitKey{"c", 0}, Most: 1, Running: 1}}}, GateClient},
+		"the brake is told before a full client": {Queue{On: true}, Runtime{Full: []CallLimit{{LimitKey: LimitKey{"c", 0}, Most: 1, Running: 1}},
+			Brake: Brake{State: BrakeOpen, Until: now.Add(1)}}, GateASR},
+		"a full extension holds if its task is first": {Queue{On: true}, Runtime{Full: []CallLimit{{LimitKey: LimitKey{"c", 7}, Most: 1, Running: 1}}, Head: 7}, GateExtension},
+		"a full extension of others does not":         {Queue{On: true}, Runtime{Full: []CallLimit{{LimitKey: LimitKey{"c", 7}, Most: 1, Running: 1}}, Head: 8}, ""},
+		"a full queue is not held":                    {Queue{On: true, Limit: 1}, Runtime{Running: 1}, ""},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			if got := tc.run.Holds(tc.queue, now).Gate; got != tc.gate {

@@ -29,6 +29,28 @@ func (l CallLimit) Full() bool { return l.Running >= l.Most }
 // client may have any number of queues.
 const lookAgain = 250 * time.Millisecond
 
+// fullFor returns how the limits that the queue shares hold a task of an extension
+// behind its first one, in the order of Gates. No time ends any of it.
+func (r Runtime) fullFor(ext ExtensionID) []Hold {
+	var holds []Hold
+	for _, l := range r.Full {
+		if l.ExtensionID == 0 || l.ExtensionID == r.Head || l.ExtensionID == ext {
+			gate, detail := l.told()
+			holds = append(holds, Hold{Gate: gate, Detail: detail})
+		}
+	}
+	return holds
+}
+
+// Lasting is a hold as it is told: one that only says when to look again ends
+// with a call, at no time that is known.
+func (h Hold) Lasting() Hold {
+	if h.Gate == GateExtension || h.Gate == GateClient {
+		h.Until = time.Time{}
+	}
+	return h
+}
+
 // hold is what a full limit does to a queue.
 func (l CallLimit) hold(now time.Time) Hold {
 	gate, detail := l.told()

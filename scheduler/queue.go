@@ -55,7 +55,11 @@ type Runtime struct {
 	Hold      Hold      `gorm:"embedded;embeddedPrefix:hold_"`
 	Closed    Hold      `gorm:"-"` // by the window, as At read it
 	Node      []Hold    `gorm:"-"` // what holds all that is due on the node that tells of it
-	Brake     Brake     `gorm:"serializer:json"`
+	// Full are the limits of its client and of extensions that have no room, and
+	// Head is the extension of its first due task; 0: none is due.
+	Full  []CallLimit `gorm:"-"`
+	Head  ExtensionID `gorm:"-"`
+	Brake Brake       `gorm:"serializer:json"`
 	// WakeAt is a lower bound of the next moment when something of the queue
 	// may start; zero: nothing can until something is written. See Wake.
 	WakeAt time.Time `gorm:"serializer:instant"`

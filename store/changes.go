@@ -66,7 +66,7 @@ func (t *tx) saveChanges(locked []lockedQueue) error {
 		l := &locked[i]
 		c := scheduler.Change{At: now, Tasks: t.changes[l.queue.ID]}
 		if is := l.holds(now); anew(is, l.held, now) {
-			c.Hold, l.held = new(l.runtime.Holds(l.queue, now)), is
+			c.Hold, l.held = new(l.runtime.Holds(l.queue, now).Lasting()), is
 		}
 		if len(c.Tasks) == 0 && c.Hold == nil {
 			continue

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,17 +62,45 @@ func TestAnExtensionsLimitHoldsTheQueue(t *testing.T) {
 		if got := w.limits()[w.ext.ID]; got != [2]int{2, 2} {
 			w.Errorf("the limit is %v", got)
 		}
+		w.toldHolds(scheduler.GateExtension)
 		w.now = w.now.Add(250 * time.Millisecond)
 		if n := len(w.claim(owner, 9).Started); n != 0 {
 			w.Fatalf("%d started with the extension full: order must not change", n)
 		}
 		w.apply(owner, claimed.Started[0].Transition.Task.End(w.connected(), w.now))
 		w.now = w.now.Add(250 * time.Millisecond)
+		w.toldHolds(scheduler.GateExtension)
 		next := w.claim(owner, 9).Started
 		if len(next) != 2 || next[1].Call.Task == 0 || w.limits()[w.ext.ID] != [2]int{2, 2} {
 			w.Errorf("then %d started, the limit is %v", len(next), w.limits())
 		}
+		w.toldHolds(scheduler.GateExtension, "")
+		last := w.addDue(1)[0]
+		w.claim(owner, 9)
+		w.toldHolds(scheduler.GateExtension, "", scheduler.GateExtension)
+		must(w.T, w.s.CancelTask(context.Background(), w.cl.ID, w.queue.ID, last.ID, false, w.now))
+		w.toldHolds(scheduler.GateExtension, "", scheduler.GateExtension, "") // nothing waits: nobody looks again
 	})
+}
+
+// toldHolds wants those who listen to have been told of holds, one after the
+// other, that end at no time that is known.
+func (w *world) toldHolds(want ...scheduler.Gate) {
+	w.Helper()
+	changes, err := w.s.Changes(context.Background(), w.cl.ID, w.queue.ID, 0, 1000)
+	must(w.T, err)
+	var told []scheduler.Gate
+	for _, c := range changes {
+		if c.Hold != nil {
+			told = append(told, c.Hold.Gate)
+			if !c.Hold.Until.IsZero() {
+				w.Errorf("told of a hold until %s", c.Hold.Until)
+			}
+		}
+	}
+	if !slices.Equal(told, want) {
+		w.Errorf("told of the holds %q, want %q", told, want)
+	}
 }
 
 // A limit that begins, changes or ends while calls are up counts every one.

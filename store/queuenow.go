@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -20,8 +23,50 @@ func (s *Store) QueueNow(ctx context.Context, client scheduler.ClientID, id sche
 	if err != nil {
 		return scheduler.Queue{}, scheduler.Runtime{}, err
 	}
-	windows, err := s.windows(db, client, []scheduler.QueueID{id})
-	return q, runtime.At(windows[id], s.now().UTC()), err
+	now := map[scheduler.QueueID]scheduler.Runtime{id: runtime}
+	err = s.readHolding(db, client, now)
+	return q, now[id], err
+}
+
+// readHolding reads what holds queues of a client beside their own rows, by id:
+// their windows, and the limits that they share with others.
+func (s *Store) readHolding(db *gorm.DB, client scheduler.ClientID, runtimes map[scheduler.QueueID]scheduler.Runtime) error {
+	ids, now := slices.Collect(maps.Keys(runtimes)), s.now().UTC()
+	windows, err := s.windows(db, client, ids)
+	if err != nil {
+		return err
+	}
+	var full []scheduler.CallLimit
+	err = db.Model(&callLimit{}).Where("client_id = ? AND running >= most", client).Order("extension_id DESC").Find(&full).Error
+	if err != nil {
+		return err
+	}
+	heads, err := headExtensions(db, ids, full, now)
+	for id, r := range runtimes {
+		r = r.At(windows[id], now)
+		r.Full, r.Head = full, heads[id]
+		runtimes[id] = r
+	}
+	return err
+}
+
+// headExtensions returns the extension of the first due task of each of some
+// queues, if a limit of an extension is full.
+func headExtensions(db *gorm.DB, ids []scheduler.QueueID, full []scheduler.CallLimit, now time.Time) (map[scheduler.QueueID]scheduler.ExtensionID, error) {
+	if len(full) == 0 || full[0].ExtensionID == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		QueueID scheduler.QueueID
+		Head    scheduler.ExtensionID
+	}
+	err := db.Model(&scheduler.Runtime{}).Where("queue_id IN ?", ids).Select(`queue_id, coalesce((SELECT t.extension_id FROM tasks t
+		WHERE t.queue_id = queue_runtime.queue_id AND t.ready_at <= ? ORDER BY t.ready_at, t.id LIMIT 1), 0) AS head`, now).Scan(&rows).Error
+	heads := make(map[scheduler.QueueID]scheduler.ExtensionID, len(rows))
+	for _, r := range rows {
+		heads[r.QueueID] = r.Head
+	}
+	return heads, err
 }
 
 // windows returns the calling windows of those queues of a client that have
@@ -67,9 +112,8 @@ func (s *Store) Runtimes(ctx context.Context, client scheduler.ClientID, ids []s
 	if err != nil {
 		return nil, err
 	}
-	windows, err := s.windows(db, client, ids)
 	for _, r := range rows {
-		runtimes[r.QueueID] = r.At(windows[r.QueueID], s.now().UTC())
+		runtimes[r.QueueID] = r
 	}
-	return runtimes, err
+	return runtimes, s.readHolding(db, client, runtimes)
 }

@@ -131,6 +131,9 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 	for i := range locked {
 		l := &locked[i]
 		before := l.runtime.WakeAt
+		if l.first.IsZero() && l.runtime.Hold != l.runtime.Hold.Lasting() {
+			l.runtime.Hold = scheduler.Hold{} // nobody looks again
+		}
 		l.runtime.WakeAt = l.runtime.WakeIn(l.window, l.queue, l.first, t.now())
 		if w := l.runtime.WakeAt; !w.IsZero() && (before.IsZero() || w.Before(before)) {
 			t.lowered = true
