@@ -69,6 +69,9 @@ func TestIntervalOpen(t *testing.T) {
 	}
 }
 
+// minutes is the wall that much later.
+func (w WallTime) minutes(n int) WallTime { return w + WallTime(60*n) }
+
 // Whatever the conditions, the zone and the day of the year: what turns says is
 // what stepping through every minute finds.
 func TestIntervalAgreesWithEveryMinute(t *testing.T) {
@@ -81,6 +84,9 @@ func TestIntervalAgreesWithEveryMinute(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		z := rapid.SampledFrom(zones).Draw(rt, "zone")
+		// Days round a change of the clock are the interesting ones.
+		near := rapid.SampledFrom([]string{"2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01"}).Draw(rt, "near")
+		from, _ := time.ParseInLocation(time.DateOnly, near, z)
 		var i Interval
 		for range rapid.IntRange(1, 3).Draw(rt, "conditions") {
 			var c Condition
@@ -95,11 +101,15 @@ func TestIntervalAgreesWithEveryMinute(t *testing.T) {
 				c.StartMDay = rapid.IntRange(1, 31).Draw(rt, "day")
 				c.EndMDay = rapid.IntRange(c.StartMDay, 31).Draw(rt, "to day")
 			}
+			if rapid.IntRange(0, 3).Draw(rt, "by month") == 0 {
+				c.Month = int(from.Month()) + rapid.IntRange(0, 1).Draw(rt, "month")
+			}
+			if rapid.IntRange(0, 3).Draw(rt, "by dates") == 0 {
+				c.Start = wall(from).minutes(rapid.IntRange(-1440, 2880).Draw(rt, "start"))
+				c.End = c.Start.minutes(rapid.IntRange(1, 2880).Draw(rt, "lasts"))
+			}
 			i.Conditions = append(i.Conditions, c)
 		}
-		// Days round a change of the clock are the interesting ones.
-		near := rapid.SampledFrom([]string{"2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01"}).Draw(rt, "near")
-		from, _ := time.ParseInLocation(time.DateOnly, near, z)
 		from = from.Add(time.Duration(rapid.IntRange(-2880, 2880).Draw(rt, "minutes")) * time.Minute)
 		var want time.Time
 		was := i.holds(from)
