@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -19,9 +18,6 @@ const (
 	maxClientSecret = 50
 	goodSecret      = 12 // shorter ones are taken with a warning
 )
-
-// isoForm is how the admin API tells times: ISO 8601 with offset.
-const isoForm = "2006-01-02T15:04:05.0000000-07:00"
 
 // backOffice answers the admin API.
 type backOffice struct {
@@ -42,12 +38,14 @@ type accountAnswer struct {
 	DateCreated string
 }
 
+func (accountAnswer) xmlName() string { return "AccountResponse" }
+
 // account tells the caller's own account.
 func (b backOffice) account(c echo.Context, me caller) error {
 	a := me.Account
-	return b.succeed(c, me, accountAnswer{
+	return succeed(c, me, accountAnswer{
 		ID: a.ID, ParentID: a.ParentID, UserID: me.User.ID, Username: me.User.Username,
-		CompanyName: a.CompanyName, Email: a.Email, TimeZone: a.TimeZone, DateCreated: a.CreatedAt.UTC().Format(isoForm),
+		CompanyName: a.CompanyName, Email: a.Email, TimeZone: a.TimeZone, DateCreated: isoDate(a.CreatedAt),
 	})
 }
 
@@ -74,16 +72,18 @@ type clientAnswer struct {
 	DateCreated string
 }
 
+func (clientAnswer) xmlName() string { return "ClientResponse" }
+
 func tellClient(client scheduler.Client) clientAnswer {
 	return clientAnswer{
 		ID: client.ID, Name: client.Name, UserID: client.UserID, AccountID: client.AccountID,
-		DateCreated: client.CreatedAt.UTC().Format(isoForm),
+		DateCreated: isoDate(client.CreatedAt),
 	}
 }
 
 // addClient makes a client of the caller's account.
 func (b backOffice) addClient(c echo.Context, me caller) error {
-	r, err := readClient(c)
+	r, err := readClient(c, me)
 	if err != nil {
 		return err
 	}
@@ -106,13 +106,13 @@ func (b backOffice) addClient(c echo.Context, me caller) error {
 	}
 	told := tellClient(client)
 	told.Secret = r.Secret
-	return b.succeed(c, me, told)
+	return succeed(c, me, told)
 }
 
 // readClient reads and checks a client to be made.
-func readClient(c echo.Context) (clientRequest, error) {
+func readClient(c echo.Context, me caller) (clientRequest, error) {
 	var r clientRequest
-	d, err := newDecoder(c, admin.lenient)
+	d, err := ask(c, me, "ClientRequest")
 	if err != nil {
 		return r, err
 	}
@@ -157,7 +157,7 @@ func (b backOffice) listClients(c echo.Context, me caller) error {
 	}
 	total(c, found.Total)
 	links(c, len(told), found.Total, 0)
-	return b.succeed(c, me, told)
+	return succeed(c, me, told)
 }
 
 // reach lists the clients that a caller reaches: a user's token those of the
@@ -188,10 +188,5 @@ func (b backOffice) client(c echo.Context, me caller) error {
 	case err != nil:
 		return err
 	}
-	return b.succeed(c, me, tellClient(client))
-}
-
-// succeed answers in the envelope: every success is a 200.
-func (b backOffice) succeed(c echo.Context, me caller, detail any) error {
-	return answer(c, http.StatusOK, admin.wrap(me.User.ID, detail))
+	return succeed(c, me, tellClient(client))
 }

@@ -11,7 +11,6 @@ import (
 
 // audit answers …/admin/audit, for the master account.
 type audit struct {
-	office  backOffice
 	entries Audit
 }
 
@@ -31,9 +30,11 @@ type auditAnswer struct {
 	After     json.RawMessage
 }
 
+func (auditAnswer) xmlName() string { return "AuditEntry" }
+
 func tellAudit(e scheduler.AuditEntry) auditAnswer {
 	return auditAnswer{
-		ID: e.ID, Date: e.At.UTC().Format(isoForm), AccountID: e.AccountID, UserID: e.UserID, ByClient: some(e.ByClient), ClientID: some(e.ClientID),
+		ID: e.ID, Date: isoDate(e.At), AccountID: e.AccountID, UserID: e.UserID, ByClient: some(e.ByClient), ClientID: some(e.ClientID),
 		Method: e.Method, Path: e.Path, Address: e.Address, RequestID: e.RequestID, Before: object(e.Before), After: object(e.After),
 	}
 }
@@ -76,7 +77,7 @@ func (s audit) list(c echo.Context, me caller) error {
 		told[i] = tellAudit(row)
 	}
 	total(c, found.Total)
-	return s.office.succeed(c, me, told)
+	return succeed(c, me, told)
 }
 
 // guid returns the value of a parameter that is a GUID, "" without one.

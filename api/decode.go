@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -35,6 +35,8 @@ type decoder struct {
 	field   string   // the member being read
 	ignored []string // parameters that are kept and not acted on, as spelt
 	lenient bool     // names in any case, unknown ones ignored
+	untyped bool     // of XML or a form: every value is a text or has members
+	zone    *time.Location
 }
 
 // member is one name of an object of the wire.
@@ -46,8 +48,9 @@ type member[T any] struct {
 
 // shape is how an object is read into a T: at most 64 members.
 type shape[T any] struct {
-	members []member[T]
-	index   map[string]int // by name, and by its lower case
+	members  []member[T]
+	index    map[string]int // by name, and by its lower case
+	required uint64         // members that must have a value, a bit each
 }
 
 func newShape[T any](members ...member[T]) shape[T] {
@@ -59,12 +62,25 @@ func newShape[T any](members ...member[T]) shape[T] {
 	return s
 }
 
+// require returns the shape with members that must be there, and be neither null
+// nor "": these are not read.
+func (s shape[T]) require(names ...string) shape[T] {
+	for _, name := range names {
+		i, known := s.index[name]
+		if !known {
+			panic("there is no member " + name)
+		}
+		s.required |= 1 << i
+	}
+	return s
+}
+
 // read reads an object into into; members that are not there stay as they are.
 func (s shape[T]) read(d *decoder, into *T) {
 	if !d.expect(kindObject, "an object") {
 		return
 	}
-	var seen uint64
+	var seen, blank uint64
 	d.object(func(name string) {
 		i, known := s.index[name]
 		if !known && d.lenient {
@@ -83,12 +99,33 @@ func (s shape[T]) read(d *decoder, into *T) {
 			d.fault("is given twice")
 		}
 		seen |= 1 << i
-		if m.read == nil {
+		if m.read == nil || s.required&(1<<i) != 0 && d.blank() {
+			blank |= 1 << i
 			d.skip()
 			return
 		}
 		m.read(d, into)
 	})
+	for i, m := range s.members {
+		if s.required&^(seen&^blank)&(1<<i) != 0 {
+			d.field = m.field
+			d.fault("is required")
+		}
+	}
+}
+
+// blank reports whether the value that follows is null, or a string of nothing
+// but space.
+func (d *decoder) blank() bool {
+	switch d.kind() {
+	case kindNull:
+		return true
+	case kindString:
+		from := d.at
+		defer func() { d.at = from }()
+		return strings.TrimSpace(d.string()) == "" && d.wrong == ""
+	}
+	return false
 }
 
 // unknown says what is wrong with a name that no shape has.
@@ -120,6 +157,8 @@ func (d *decoder) expect(kind byte, what string) bool {
 	switch got := d.kind(); {
 	case got == kind:
 		return true
+	case got == kindArray && d.untyped:
+		d.fault("is given twice")
 	case got != kindNull && got != 0:
 		d.fault("must be " + what)
 	}
@@ -146,11 +185,8 @@ func (d *decoder) printable(s string) {
 // texts reads a list of strings; null is the empty one.
 func (d *decoder) texts(into *[]string) {
 	*into = nil
-	if !d.expect(kindArray, "a list of strings") {
-		return
-	}
 	field := d.field
-	d.array(func(i int) {
+	item := func(i int) {
 		d.field = field + "[" + strconv.Itoa(i) + "]"
 		if !d.expect(kindString, "a string") {
 			return
@@ -158,7 +194,18 @@ func (d *decoder) texts(into *[]string) {
 		s := d.string()
 		d.printable(s)
 		*into = append(*into, s)
-	})
+	}
+	switch {
+	case d.untyped && d.kind() == kindObject: // <List><string>…</string></List>
+		i := -1
+		d.object(func(string) { i++; item(i) })
+	case d.untyped && d.kind() == kindString: // of one, or without elements
+		if item(0); strings.TrimSpace((*into)[0]) == "" {
+			*into = nil
+		}
+	case d.expect(kindArray, "a list of strings"):
+		d.array(item)
+	}
 	d.field = field
 }
 
@@ -170,7 +217,12 @@ func (d *decoder) integer() (n int64, ok bool) {
 	case kindNumber:
 		text = d.number()
 	case kindString:
-		text = d.string()
+		if text = d.string(); d.lenient {
+			text = strings.TrimSpace(text)
+		}
+		if d.untyped && text == "" {
+			return 0, false
+		}
 	case kindNull:
 		d.skip()
 		return 0, false
@@ -289,25 +341,36 @@ func notYetSupported(fields ...string) error {
 
 // newDecoder takes the body of a request, which must be a JSON object.
 func newDecoder(c echo.Context, lenient bool) (*decoder, error) {
-	r := c.Request()
-	if given := r.Header.Get(echo.HeaderContentType); given != "" {
-		switch media, _, err := mime.ParseMediaType(given); {
-		case err != nil, media != "application/json" && media != "text/json":
-			return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must be application/json"}
-		}
+	if media, err := mediaOf(c); err != nil || media != mediaJSON && media != mediaTextJSON {
+		return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must be application/json"}
 	}
-	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
-		return nil, &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
-	}
-	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" && c.Get(keyOnce) == nil {
-		// Whoever sends one counts on it: a repeated POST must not call twice.
-		return nil, notYetSupported(strconv.Quote(headerIdempotency))
-	}
-	text, err := readBody(c)
+	text, err := openBody(c)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{reader: reader{text: text}, lenient: lenient}
+	d, err := decode(text)
+	if err == nil {
+		d.lenient = lenient
+	}
+	return d, err
+}
+
+// openBody reads the body of a request that is to be understood.
+func openBody(c echo.Context) (string, error) {
+	r := c.Request()
+	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
+		return "", &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
+	}
+	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" && c.Get(keyOnce) == nil {
+		// Whoever sends one counts on it: a repeated POST must not call twice.
+		return "", notYetSupported(strconv.Quote(headerIdempotency))
+	}
+	return readBody(c)
+}
+
+// decode begins to read a text, which must be a JSON object.
+func decode(text string) (*decoder, error) {
+	d := &decoder{reader: reader{text: text}}
 	switch d.kind() {
 	case kindObject:
 	case 0:

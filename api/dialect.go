@@ -153,17 +153,35 @@ func spell(path string, names map[string]string) string {
 	return b.String()
 }
 
-// answer sends a body in JSON. It is encoded before anything is sent.
+// answer sends a body: an envelope in the format that its caller accepts, any
+// other in JSON. It is encoded before anything is sent.
 func answer(c echo.Context, code int, body any) error {
-	encoded, err := encode(body)
-	if err != nil {
-		return err
+	media := mediaJSON
+	e, enveloped := body.(envelope)
+	if enveloped {
+		media = acceptable(c)
+		c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
+	}
+	var encoded []byte
+	if formats[media] == formatXML {
+		encoded = encodeXML(e)
+		media += "; charset=utf-8"
+	} else {
+		var err error
+		if encoded, err = encode(body); err != nil {
+			return err
+		}
 	}
 	if code == http.StatusOK && unchanged(c, encoded) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(encoded)))
-	return c.Blob(code, echo.MIMEApplicationJSON, encoded)
+	return c.Blob(code, media, encoded)
+}
+
+// succeed answers in the envelope: every success is a 200.
+func succeed(c echo.Context, me caller, detail any) error {
+	return answer(c, http.StatusOK, admin.wrap(me.User.ID, detail))
 }
 
 func encode(body any) ([]byte, error) {

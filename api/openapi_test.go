@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -112,4 +113,23 @@ func ignored[T any](s shape[T]) []string {
 		}
 	}
 	return names
+}
+
+// TestOpenAPIFormats: every operation of the admin API is documented with every
+// format that it takes and tells.
+func TestOpenAPIFormats(t *testing.T) {
+	asked, told := slices.Sorted(maps.Keys(formats)), slices.Sorted(slices.Values(tellable))
+	for name, route := range theOracle(t).table {
+		if !isAdmin(route.Server.URL) {
+			continue
+		}
+		if body := route.Operation.RequestBody; body != nil && !slices.Equal(slices.Sorted(maps.Keys(body.Value.Content)), asked) {
+			t.Errorf("%s is documented to take %v", name, slices.Sorted(maps.Keys(body.Value.Content)))
+		}
+		for code, response := range route.Operation.Responses.Map() {
+			if !slices.Equal(slices.Sorted(maps.Keys(response.Value.Content)), told) {
+				t.Errorf("%s is documented to tell %s as %v", name, code, slices.Sorted(maps.Keys(response.Value.Content)))
+			}
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -148,6 +149,7 @@ func (o *oracle) judge(s *Server, req *http.Request, body []byte, w *httptest.Re
 	}
 	var faults []error
 	if w.Code >= 200 && w.Code <= 299 {
+		faults = append(faults, mediaFaults(route.Operation, again, len(body) > 0, w))
 		if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
 			faults = append(faults, fmt.Errorf("%s was answered %d, and its request is not documented: %w", method, w.Code, err))
 		}
@@ -165,6 +167,20 @@ func (o *oracle) judge(s *Server, req *http.Request, body []byte, w *httptest.Re
 		faults = append(faults, headersOf(told.Value, w)...)
 	}
 	return errors.Join(faults...)
+}
+
+// mediaFaults says that the media type of a request or of its answer is not
+// documented.
+func mediaFaults(op *openapi3.Operation, req *http.Request, hasBody bool, w *httptest.ResponseRecorder) error {
+	asked, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	if hasBody && op.RequestBody != nil && op.RequestBody.Value.Content[asked] == nil {
+		return fmt.Errorf("a request of %q was taken, which is not documented", asked)
+	}
+	told, _, _ := mime.ParseMediaType(w.Header().Get("Content-Type"))
+	if response := op.Responses.Status(w.Code); w.Body.Len() > 0 && response != nil && response.Value.Content[told] == nil {
+		return fmt.Errorf("it was answered %q, which is not documented", told)
+	}
+	return nil
 }
 
 // headersOf says which headers of an answer its documentation lacks.

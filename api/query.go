@@ -38,6 +38,12 @@ func newQuery(c echo.Context) *query {
 	if q.values, err = url.ParseQuery(c.Request().URL.RawQuery); err != nil {
 		q.faults.Add("Query", "is not a list of parameters")
 	}
+	if isAdmin(c.Request().URL.Path) { // names in any case
+		q.values = url.Values{}
+		for name, values := range c.Request().URL.Query() {
+			q.values[strings.ToLower(name)] = append(q.values[strings.ToLower(name)], values...)
+		}
+	}
 	for name, values := range q.values {
 		if slices.ContainsFunc(values, func(v string) bool { return !storable(v) }) {
 			q.fault(name, "must be UTF-8 without NUL characters")

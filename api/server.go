@@ -134,11 +134,11 @@ func (s *Server) routes() {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
 		g.GET("/accounts", guard.user(back.account))
-		g.GET("/audit", guard.user(audit{office: back, entries: o.Store}.list))
+		g.GET("/audit", guard.user(audit{entries: o.Store}.list))
 		g.POST("/clients", guard.user(back.addClient))
 		g.GET("/clients", guard.user(back.listClients))
 		g.GET("/clients/:id", guard.user(back.client))
-		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers, envelope: back}
+		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers}
 		g.GET("/clients/:id/settings", guard.user(settings.get))
 		g.PUT("/clients/:id/settings", guard.user(settings.change))
 	}

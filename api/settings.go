@@ -12,10 +12,9 @@ import (
 
 // settings answers …/clients/{id}/settings of the admin API.
 type settings struct {
-	clients  Clients
-	writer   SettingsWriter
-	numbers  *numbers
-	envelope backOffice
+	clients Clients
+	writer  SettingsWriter
+	numbers *numbers
 }
 
 // settingsRequest is what is asked of a client's settings; what it does not
@@ -115,6 +114,8 @@ type settingsAnswer struct {
 	AllowedCallerIDs   []string
 }
 
+func (settingsAnswer) xmlName() string { return "SettingsResponse" }
+
 func tellSettings(s scheduler.Settings) settingsAnswer {
 	a := settingsAnswer{
 		DefaultRegion: s.DefaultRegion, DefaultExtensionID: s.DefaultExtensionID, WebhookFormat: "json",
@@ -147,7 +148,7 @@ func (s settings) get(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	return s.envelope.succeed(c, me, tellSettings(client.Settings))
+	return succeed(c, me, tellSettings(client.Settings))
 }
 
 func (s settings) change(c echo.Context, me caller) error {
@@ -155,7 +156,7 @@ func (s settings) change(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDecoder(c, admin.lenient)
+	d, err := ask(c, me, "SettingsRequest")
 	if err != nil {
 		return err
 	}
@@ -178,5 +179,5 @@ func (s settings) change(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	return s.envelope.succeed(c, me, tellSettings(changed))
+	return succeed(c, me, tellSettings(changed))
 }
