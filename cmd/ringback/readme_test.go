@@ -134,7 +134,7 @@ func needCurl(t *testing.T) {
 }
 
 // residentMemory returns the memory of a program in KiB.
-func residentMemory(t *testing.T, p *program) int {
+func residentMemory(t testing.TB, p *program) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
