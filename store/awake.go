@@ -1,14 +1,16 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"ringback/scheduler"
 )
 
-// mostAwake is how many awake queues a claim chooses from at most.
+// mostAwake is how many awake queues a list of them has at most.
 const mostAwake = 4096
 
 // SKIP LOCKED with LIMIT is safe here: the rows are locked by the very scan
@@ -24,6 +26,15 @@ const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER 
 const listAwake = `SELECT r.queue_id, q.client_id, q.priority FROM (SELECT queue_id FROM queue_runtime
 	WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2) r JOIN queues q ON q.id = r.queue_id`
 
+// Of so many that the list ends before them, those from some place on, so that
+// a client's queues that have been awake for long keep none of another's out.
+const (
+	sampleAwake = `SELECT r.queue_id, q.client_id, q.priority FROM (SELECT queue_id FROM queue_runtime
+		WHERE wake_at <= $1 AND queue_id >= $3 ORDER BY queue_id LIMIT $2) r JOIN queues q ON q.id = r.queue_id`
+
+	lastRuntime = `SELECT coalesce(max(queue_id), 0) FROM queue_runtime`
+)
+
 // lockAwakeQueues locks at most n queues in which something may start, leaving
 // out those that another transaction holds. If there are more, the clients have
 // fair shares of the n.
@@ -33,9 +44,7 @@ func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
 		return nil, err
 	}
 	if len(ids) > n {
-		awake, err := collect(t, listAwake, []any{now.UTC(), mostAwake}, func(r *sql.Rows, a *scheduler.Awake) error {
-			return r.Scan(&a.Queue, &a.Client, &a.Priority)
-		})
+		awake, err := t.listAwake(now)
 		if err != nil {
 			return nil, err
 		}
@@ -52,6 +61,30 @@ func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
 		}
 	}
 	return t.readQueues(ids)
+}
+
+// listAwake lists awake queues for a choice: those that have been so for
+// longest, and if that is not all a sample of as many.
+func (t *tx) listAwake(now time.Time) ([]scheduler.Awake, error) {
+	scan := func(r *sql.Rows, a *scheduler.Awake) error { return r.Scan(&a.Queue, &a.Client, &a.Priority) }
+	awake, err := collect(t, listAwake, []any{now.UTC(), mostAwake}, scan)
+	if err != nil || len(awake) < mostAwake {
+		return awake, err
+	}
+	last, err := collect(t, lastRuntime, nil, scanID)
+	if err != nil {
+		return nil, err
+	}
+	left, from := mostAwake, 1+rand.Int64N(max(int64(last[0]), 1))
+	for _, from := range []int64{from, 1} { // round the end
+		some, err := collect(t, sampleAwake, []any{now.UTC(), left, from}, scan)
+		if err != nil {
+			return nil, err
+		}
+		awake, left = append(awake, some...), left-len(some)
+	}
+	slices.SortFunc(awake, func(a, b scheduler.Awake) int { return cmp.Compare(a.Queue, b.Queue) })
+	return slices.Compact(awake), nil
 }
 
 func (t *tx) awakeIDs(query string, now time.Time, n int) ([]scheduler.QueueID, error) {

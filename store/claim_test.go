@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"ringback/scheduler"
+	"ringback/store"
 	"ringback/store/storetest"
 )
 
@@ -105,6 +106,9 @@ func TestClaimFinishesWhatCanNeverStart(t *testing.T) {
 func TestClaimsAreFairToClients(t *testing.T) {
 	each(t, 0, func(w *world) {
 		many := make([]scheduler.Task, 1000)
+		if testing.Short() {
+			many = many[:50]
+		}
 		for i := range many {
 			many[i] = w.draft(-time.Hour)
 		}
@@ -127,6 +131,25 @@ func TestClaimsAreFairToClients(t *testing.T) {
 				w.Errorf("round %d: %d of 10 tasks wait for more than a claim", round, len(mine))
 			}
 		}
+	})
+}
+
+// Nor does one with more awake queues than a claim lists.
+func TestMoreAwakeQueuesThanAreListed(t *testing.T) {
+	each(t, 0, func(w *world) {
+		few := newWorld(w.T, w.s, 0)
+		must(w.T, store.AwakeQueues(w.s, w.queue.ID, 6000, w.now.Add(-time.Hour)))
+		task := few.addDue(1)[0]
+		w.now = few.now
+		owner := w.join("n1")
+		for range 20 {
+			for _, s := range w.claim(owner, 50).Started {
+				if s.Call.Task == task.ID {
+					return
+				}
+			}
+		}
+		w.Error("it did not start with twenty claims")
 	})
 }
 

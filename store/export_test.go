@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"time"
 
 	"ringback/scheduler"
@@ -43,4 +44,19 @@ func MinutesOf(s *Store, queue scheduler.QueueID) ([]scheduler.Minute, error) {
 	var minutes []scheduler.Minute
 	err := s.db.Table("queue_minutes").Where("queue_id = ?", queue).Order("minute").Pluck("minute", &minutes).Error
 	return minutes, err
+}
+
+// AwakeQueues copies a queue n times, each as one that has been awake since a
+// time, with nothing in it.
+func AwakeQueues(s *Store, of scheduler.QueueID, n int, since time.Time) error {
+	return s.write(context.Background(), func(t *tx) error {
+		const upTo = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+		err := t.db.Exec("INSERT INTO queues (client_id, name, is_on, created_at) "+upTo+
+			"SELECT q.client_id, 'copy', q.is_on, q.created_at FROM queues q CROSS JOIN n WHERE q.id = ?", n, of).Error
+		if err != nil {
+			return err
+		}
+		const runtimes = "INSERT INTO queue_runtime (queue_id, wake_at) SELECT id, ? FROM queues WHERE name = 'copy'"
+		return t.db.Exec(runtimes, nullable(since)).Error
+	})
 }
