@@ -180,7 +180,7 @@ func (t *tx) honourCancels(trs []scheduler.Transition) error {
 	}
 	asked, err := gather(t, lockCancelled, batch{n: len(back), columns: []column{
 		col(back, queueOf), col(back, taskOf),
-	}}, func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+	}}, func(r row, id *scheduler.TaskID) error { return r.Scan(id) })
 	if err != nil || len(asked) == 0 {
 		return err
 	}

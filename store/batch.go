@@ -40,19 +40,11 @@ func col[R, T any](rows []R, get func(*R) T) column {
 
 // timeCol makes a column of times; the zero time is NULL.
 func timeCol[R any](rows []R, get func(*R) time.Time) column {
-	values := make([]*time.Time, len(rows))
+	values := make([]time.Time, len(rows))
 	for i := range rows {
-		if at := get(&rows[i]); !at.IsZero() {
-			at = at.UTC().Truncate(time.Microsecond)
-			values[i] = &at
-		}
+		values[i] = get(&rows[i])
 	}
-	return column{array: values, at: func(i int) any {
-		if values[i] == nil {
-			return nil
-		}
-		return *values[i]
-	}}
+	return column{array: values, at: func(i int) any { return nullable(values[i]) }}
 }
 
 // jsonCol makes a column of JSON texts; empty stands for what encodes to null
@@ -81,23 +73,13 @@ func (b batch) row(i int) []any {
 	return args
 }
 
-// arrays returns every row's parameters, column by column.
-func (b batch) arrays() []any {
-	args := make([]any, len(b.columns))
-	for c := range b.columns {
-		args[c] = b.columns[c].array
-	}
-	return args
-}
-
 // exec runs the statement for every row of the batch.
 func (t *tx) exec(st statement, b batch) error {
 	if b.n == 0 {
 		return nil
 	}
 	if t.postgres != nil {
-		_, err := t.pool.ExecContext(t.ctx, st.postgres, b.arrays()...)
-		return err
+		return t.ask(st.postgres, b, nil)
 	}
 	_, err := t.each(st, b)
 	return err
@@ -113,8 +95,11 @@ func (t *tx) matched(st statement, b batch) ([]bool, error) {
 	if t.postgres == nil {
 		return t.each(st, b)
 	}
-	ids, err := collect(t, st.postgres, b.arrays(), func(rows *sql.Rows, id *int64) error { return rows.Scan(id) })
-	if err != nil {
+	ids := make([]int64, 0, b.n)
+	if err := t.ask(st.postgres, b, func(r row) error {
+		ids = append(ids, 0)
+		return r.Scan(&ids[len(ids)-1])
+	}); err != nil {
 		return nil, err
 	}
 	slices.Sort(ids)
@@ -154,26 +139,12 @@ func (t *tx) each(st statement, b batch) (found []bool, err error) {
 
 // collect returns the rows of a query, each read by scan.
 func collect[T any](t *tx, query string, args []any, scan func(*sql.Rows, *T) error) ([]T, error) {
-	return collectSome(t, 0, statementCall{query, args}, scan)
-}
-
-// statementCall is a query with its parameters.
-type statementCall struct {
-	query string
-	args  []any
-}
-
-// collectSome is collect with room for n rows.
-func collectSome[T any](t *tx, n int, c statementCall, scan func(*sql.Rows, *T) error) ([]T, error) {
-	rows, err := t.pool.QueryContext(t.ctx, c.query, c.args...)
+	rows, err := t.pool.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var all []T
-	if n > 0 {
-		all = make([]T, 0, n)
-	}
 	for rows.Next() {
 		all = append(all, *new(T))
 		if err := scan(rows, &all[len(all)-1]); err != nil {
@@ -185,9 +156,14 @@ func collectSome[T any](t *tx, n int, c statementCall, scan func(*sql.Rows, *T) 
 
 // gather returns the rows of a query that is asked for each row of a batch: by
 // one statement on PostgreSQL, by one for each on SQLite.
-func gather[T any](t *tx, st statement, b batch, scan func(*sql.Rows, *T) error) (all []T, err error) {
+func gather[T any](t *tx, st statement, b batch, scan func(row, *T) error) (all []T, err error) {
 	if t.postgres != nil {
-		return collectSome(t, b.n, statementCall{st.postgres, b.arrays()}, scan)
+		all = make([]T, 0, b.n)
+		err = t.ask(st.postgres, b, func(r row) error {
+			all = append(all, *new(T))
+			return scan(r, &all[len(all)-1])
+		})
+		return all, err
 	}
 	prepared, err := t.pool.PrepareContext(t.ctx, st.sqlite)
 	if err != nil {

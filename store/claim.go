@@ -147,7 +147,7 @@ func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]schedul
 		col(locked, func(l *lockedQueue) int64 { return int64(l.queue.ID) }),
 		col(locked, n),
 		timeCol(locked, func(*lockedQueue) time.Time { return now }),
-	}}, func(r *sql.Rows, h *head) error {
+	}}, func(r row, h *head) error {
 		return r.Scan(&h.queue, &h.Task, &h.Extension, nullTime{&h.Due}, nullTime{&h.Deadline}, &h.Blocked)
 	})
 	if err != nil {
@@ -179,7 +179,7 @@ func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]*de
 		return nil, nil
 	}
 	rows, err := gather(t, readDecided, batch{n: len(ids), columns: []column{col(queues, same), col(ids, same)}},
-		func(r *sql.Rows, d *decided) error {
+		func(r row, d *decided) error {
 			err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI, &d.ext.Trunk)
 			d.ext.ID = d.task.ExtensionID
 			return err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"slices"
 
 	"ringback/scheduler"
@@ -19,7 +18,7 @@ func (t *tx) known(client scheduler.ClientID, queue scheduler.QueueID, tasks []s
 	type T = scheduler.Task
 	ids, err := gather(t, knownExternalIDs, batch{n: len(tasks), columns: []column{
 		col(tasks, func(*T) int64 { return int64(queue) }), col(tasks, func(t *T) string { return t.ExternalID }),
-	}}, func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+	}}, func(r row, id *scheduler.TaskID) error { return r.Scan(id) })
 	if err != nil {
 		return nil, err
 	}

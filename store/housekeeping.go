@@ -72,7 +72,7 @@ func (s *Store) expire(ctx context.Context, now time.Time) (ended int, err error
 		tasks, err := gather(t, overdueTasks, batch{n: len(ids), columns: []column{
 			col(ids, func(id *scheduler.QueueID) int64 { return int64(*id) }),
 			timeCol(ids, func(*scheduler.QueueID) time.Time { return now }),
-		}}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
+		}}, func(r row, task *scheduler.Task) error { return scanTask(r, task) })
 		if err != nil {
 			return err
 		}

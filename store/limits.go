@@ -65,7 +65,7 @@ func (t *tx) holdLimits(keys map[scheduler.LimitKey]bool) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	rows, err := gather(t, lockLimits, keyBatch(wanted), func(r *sql.Rows, l *scheduler.CallLimit) error {
+	rows, err := gather(t, lockLimits, keyBatch(wanted), func(r row, l *scheduler.CallLimit) error {
 		return r.Scan(&l.ClientID, &l.ExtensionID, &l.Most, &l.Running)
 	})
 	if t.asked == nil {

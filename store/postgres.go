@@ -26,7 +26,8 @@ const poolSize = 16
 
 // postgres is one pgx pool, below gorm.
 type postgres struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	keeps bool // statements stay prepared
 }
 
 func (s *Store) openPostgres(ctx context.Context, url string) error {
@@ -68,7 +69,9 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 		pool.Close()
 		return err
 	}
-	s.db, s.reads, s.postgres = db, db, &postgres{pool: pool}
+	s.db, s.reads, s.postgres = db, db, &postgres{
+		pool: pool, keeps: cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement,
+	}
 	return nil
 }
 

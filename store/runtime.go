@@ -84,7 +84,7 @@ func (t *tx) readQueues(ids []scheduler.QueueID) ([]lockedQueue, error) {
 	return gather(t, readQueues, queueIDs(ids), t.scanQueue)
 }
 
-func (t *tx) scanQueue(r *sql.Rows, l *lockedQueue) error {
+func (t *tx) scanQueue(r row, l *lockedQueue) error {
 	q, rt, i := &l.queue, &l.runtime, &l.window.Interval
 	var conditions, brake, tally sql.RawBytes
 	err := r.Scan(&q.ID, &q.ClientID, &q.On, &q.Limit, &q.StartRate, &q.Priority, &q.BeforeWait, nullTime{&q.DeletedAt},
@@ -119,7 +119,7 @@ func (t *tx) saveRuntimes(locked []lockedQueue) error {
 		queue scheduler.QueueID
 		at    time.Time
 	}
-	firsts, err := gather(t, firstReady, queueIDs(ids), func(r *sql.Rows, f *first) error {
+	firsts, err := gather(t, firstReady, queueIDs(ids), func(r row, f *first) error {
 		return r.Scan(&f.queue, nullTime{&f.at})
 	})
 	if err != nil {

@@ -124,7 +124,7 @@ func (t *tx) addMinutes(rows []minuteRow) error {
 		minute scheduler.Minute
 	}
 	there := map[key]scheduler.Figures{}
-	_, err := gather(t, readMinutes, batch{n: len(rows), columns: keys}, func(r *sql.Rows, id *scheduler.QueueID) error {
+	_, err := gather(t, readMinutes, batch{n: len(rows), columns: keys}, func(r row, id *scheduler.QueueID) error {
 		var figures sql.RawBytes
 		if err := r.Scan(id, &figures); err != nil {
 			return err

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"crypto/cipher"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -127,6 +128,7 @@ type tx struct {
 	ctx      context.Context
 	db       *gorm.DB
 	pool     gorm.ConnPool // the same transaction, below gorm
+	conn     *sql.Conn     // its connection; nil on SQLite
 	lowered  bool          // a wake_at moved to an earlier time
 	made     []int64       // ids of the rows that a request asked for, see finishOnce
 	eventful bool          // a delivery was inserted
@@ -147,7 +149,7 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	t := &tx{Store: s, ctx: ctx}
 	actor, once := scheduler.ActorOf(ctx), scheduler.OnceOf(ctx)
 	var entry scheduler.AuditID
-	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) (err error) {
+	err := s.transaction(t, func(db *gorm.DB) (err error) {
 		t.db, t.pool = db, db.Statement.ConnPool
 		if err := do(t); err != nil {
 			return err
@@ -190,6 +192,22 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 		}
 	}
 	return nil
+}
+
+// transaction runs do in a transaction on a connection of its own.
+func (s *Store) transaction(t *tx, do func(*gorm.DB) error) error {
+	db := s.db.WithContext(t.ctx)
+	if s.postgres == nil {
+		return db.Transaction(do)
+	}
+	return db.Connection(func(db *gorm.DB) error {
+		conn, ok := db.Statement.ConnPool.(*sql.Conn)
+		if !ok {
+			return fmt.Errorf("a connection is a %T", db.Statement.ConnPool)
+		}
+		t.conn = conn
+		return db.Transaction(do)
+	})
 }
 
 // within bounds what is asked of a server: a network that goes silent ends no

@@ -18,7 +18,7 @@ const taskColumns = `t.id, t.client_id, t.queue_id, t.extension_id, t.external_i
 	t.cancel_requested, t.created_at, t.updated_at`
 
 // scanTask reads taskColumns, and after them whatever more is asked for.
-func scanTask(rows *sql.Rows, t *scheduler.Task, more ...any) error {
+func scanTask(rows row, t *scheduler.Task, more ...any) error {
 	var params, variables sql.RawBytes
 	err := rows.Scan(append([]any{
 		&t.ID, &t.ClientID, &t.QueueID, &t.ExtensionID, &t.ExternalID, &t.Name,
