@@ -57,11 +57,11 @@ func (t *tx) writeAttempts(trs []scheduler.Transition) error {
 		}
 		byStep[step] = append(byStep[step], trs[i].Attempt)
 	}
-	variables, err := jsonCol(byStep[scheduler.StepStart], "{}", func(a *scheduler.Attempt) any { return a.Variables })
+	variables, err := jsonCol(byStep[scheduler.StepStart], "{}", func(a *scheduler.Attempt) any { return &a.Variables })
 	if err != nil {
 		return err
 	}
-	legs, err := jsonCol(byStep[scheduler.StepEnd], "[]", func(a *scheduler.Attempt) any { return a.Legs })
+	legs, err := jsonCol(byStep[scheduler.StepEnd], "[]", func(a *scheduler.Attempt) any { return &a.Legs })
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -47,12 +48,17 @@ func timeCol[R any](rows []R, get func(*R) time.Time) column {
 	return column{array: values, at: func(i int) any { return nullable(values[i]) }}
 }
 
-// jsonCol makes a column of JSON texts; empty stands for what encodes to null
-// or an empty object.
+// jsonCol makes a column of JSON texts of what get returns or points to; empty
+// stands for nil, a zero value, and what encodes to null.
 func jsonCol[R any](rows []R, empty string, get func(*R) any) (column, error) {
 	values := make([]string, len(rows))
 	for i := range rows {
-		text, err := json.Marshal(get(&rows[i]))
+		v := get(&rows[i])
+		if of := reflect.ValueOf(v); !of.IsValid() || reflect.Indirect(of).IsZero() {
+			values[i] = empty
+			continue
+		}
+		text, err := json.Marshal(v)
 		if err != nil {
 			return column{}, fmt.Errorf("encode a column: %w", err)
 		}

@@ -60,3 +60,6 @@ func AwakeQueues(s *Store, of scheduler.QueueID, n int, since time.Time) error {
 		return t.db.Exec(runtimes, nullable(since)).Error
 	})
 }
+
+// Refuses reports whether an error says that a row may not be as it is.
+func Refuses(err error) bool { return refusesRow(err) }

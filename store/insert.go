@@ -14,29 +14,21 @@ import (
 
 // On PostgreSQL ids come first, in order, so that the answer keeps the order
 // of the request; SQLite's one writer makes them as it goes.
-const takeTaskIDs = `SELECT nextval('tasks_id_seq') FROM generate_series(1, $1)`
+var takeTaskIDs = statement{postgres: `SELECT nextval('tasks_id_seq') FROM generate_series(1, ($1::bigint[])[1])`}
 
 const lastTaskID = `SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0)`
 
+// Values of taskBatch, in its order. On PostgreSQL rows are copied: 26 arrays
+// would be unnested into as many sets first.
 var insertTasks = statement{
-	postgres: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
+	postgres: `(id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from, updated_at)
-	SELECT id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
-		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id::uuid, queue_id, requeued_from, created_at
-	FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-		$9::smallint[], $10::integer[], $11::smallint[], $12::integer[], $13::text[], $14::text[], $15::text[], $16::text[],
-		$17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::jsonb[], $21::text[], $22::timestamptz[],
-		$23::timestamptz[], $24::text[], $25::bigint[], $26::bigint[])
-		AS u(id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
-		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
-		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from)`,
+		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from, updated_at)`,
 	sqlite: `INSERT INTO tasks (id, extension_id, external_id, name, a_number, a_number_e164, b_number, b_number_e164,
 		try_count, try_pause, try_count_caller, try_pause_caller, url_before, url_before_again, url_success, url_after,
 		start_at, deadline, params, variables, status, ready_at, created_at, client_id, queue_id, requeued_from, updated_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-		$23, $24, $25, $26, $23)`,
+		$23, $24, $25, $26, $27)`,
 }
 
 // A live task, or one finished in the last 30 days, keeps its external id.
@@ -149,7 +141,12 @@ func (t *tx) insertTasks(tasks []scheduler.Task) error {
 		if err != nil {
 			return err
 		}
-		if err := t.exec(insertTasks, b); err != nil {
+		if t.postgres != nil {
+			err = t.load("tasks", insertTasks.postgres, b)
+		} else {
+			err = t.exec(insertTasks, b)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -172,8 +169,9 @@ func (t *tx) number(tasks []scheduler.Task) error {
 		}
 		return nil
 	}
-	ids, err := collect(t, takeTaskIDs, []any{len(tasks)},
-		func(r *sql.Rows, id *scheduler.TaskID) error { return r.Scan(id) })
+	many := []int64{int64(len(tasks))}
+	ids, err := gather(t, takeTaskIDs, batch{n: len(tasks), columns: []column{col(many, same)}},
+		func(r row, id *scheduler.TaskID) error { return r.Scan(id) })
 	if err != nil {
 		return err
 	}
@@ -185,11 +183,11 @@ func (t *tx) number(tasks []scheduler.Task) error {
 
 func taskBatch(tasks []scheduler.Task) (batch, error) {
 	type T = scheduler.Task
-	params, err := jsonCol(tasks, "{}", func(t *T) any { return t.Params })
+	params, err := jsonCol(tasks, "{}", func(t *T) any { return &t.Params })
 	if err != nil {
 		return batch{}, err
 	}
-	variables, err := jsonCol(tasks, "{}", func(t *T) any { return t.Variables })
+	variables, err := jsonCol(tasks, "{}", func(t *T) any { return &t.Variables })
 	if err != nil {
 		return batch{}, err
 	}
@@ -220,6 +218,7 @@ func taskBatch(tasks []scheduler.Task) (batch, error) {
 		col(tasks, func(t *T) string { return string(t.ClientID) }),
 		col(tasks, func(t *T) int64 { return int64(t.QueueID) }),
 		col(tasks, func(t *T) int64 { return int64(t.RequeuedFrom) }),
+		timeCol(tasks, func(t *T) time.Time { return t.CreatedAt }),
 	}}, nil
 }
 

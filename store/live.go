@@ -42,7 +42,7 @@ func (s *Store) SaveLive(ctx context.Context, calls []scheduler.LiveCall, over [
 	ctx, cancel := s.within(ctx, workerPatience)
 	defer cancel()
 	type C = scheduler.LiveCall
-	legs, err := jsonCol(calls, "[]", func(c *C) any { return c.Legs })
+	legs, err := jsonCol(calls, "[]", func(c *C) any { return &c.Legs })
 	if err != nil {
 		return err
 	}

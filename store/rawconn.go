@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -34,21 +37,61 @@ func (t *tx) raw(do func(*pgx.Conn) error) error {
 	return errors.Join(err, answer)
 }
 
+// load copies the rows of a batch into columns of a table, which are spelt as a
+// list in parentheses.
+func (t *tx) load(table, columns string, b batch) error {
+	return t.raw(func(conn *pgx.Conn) error {
+		// Which types they are of; asked once a connection.
+		query := "SELECT " + columns[1:len(columns)-1] + " FROM " + table
+		sd, err := t.prepare(conn, query)
+		if err != nil {
+			return err
+		}
+		if len(sd.Fields) != len(b.columns) {
+			return fmt.Errorf("a row has %d columns, not %d", len(sd.Fields), len(b.columns))
+		}
+		buffer, _ := parameters.Get().(*[]byte)
+		defer keep(buffer)
+		all := append((*buffer)[:0], "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+		for i := range b.n {
+			all = binary.BigEndian.AppendUint16(all, uint16(len(b.columns)))
+			for c := range b.columns {
+				if all, err = appendValue(all, sd.Fields[c].DataTypeOID, b.columns[c].array, i); err != nil {
+					return err
+				}
+			}
+		}
+		*buffer = binary.BigEndian.AppendUint16(all, math.MaxUint16) // the end
+		_, err = conn.PgConn().CopyFrom(t.ctx, bytes.NewReader(*buffer), "COPY "+table+" "+columns+" FROM STDIN (FORMAT binary)")
+		return err
+	})
+}
+
+// prepare prepares a statement, where connections keep them.
+func (t *tx) prepare(conn *pgx.Conn, query string) (*pgconn.StatementDescription, error) {
+	if !t.postgres.keeps {
+		return conn.Prepare(t.ctx, "", query)
+	}
+	return conn.Prepare(t.ctx, query, query)
+}
+
 // parameters are buffers for what is sent.
 var parameters = sync.Pool{New: func() any { return new([]byte) }}
 
 // mostKept is how large a buffer is kept for the next statement.
 const mostKept = 4 << 20
 
+func keep(buffer *[]byte) {
+	if cap(*buffer) <= mostKept {
+		parameters.Put(buffer)
+	}
+}
+
 // ask runs a statement that takes the batch as arrays, and gives each row of
 // its answer to each, which may be nil.
 func (t *tx) ask(query string, b batch, each func(row) error) error {
 	return t.raw(func(conn *pgx.Conn) error {
-		name := query
-		if !t.postgres.keeps {
-			name = ""
-		}
-		sd, err := conn.Prepare(t.ctx, name, query)
+		sd, err := t.prepare(conn, query)
 		if err != nil {
 			return err
 		}
@@ -56,11 +99,7 @@ func (t *tx) ask(query string, b batch, each func(row) error) error {
 			return fmt.Errorf("a statement has %d parameters, not %d", len(sd.ParamOIDs), len(b.columns))
 		}
 		buffer, _ := parameters.Get().(*[]byte)
-		defer func() {
-			if cap(*buffer) <= mostKept {
-				parameters.Put(buffer)
-			}
-		}()
+		defer keep(buffer)
 		ends, all := make([]int, len(b.columns)), (*buffer)[:0]
 		for i := range b.columns {
 			if all, err = appendArray(all, conn.TypeMap(), sd.ParamOIDs[i], b.columns[i].array); err != nil {
@@ -74,8 +113,8 @@ func (t *tx) ask(query string, b batch, each func(row) error) error {
 			values[i], from = all[from:end], end
 		}
 		err = readRows(t.ctx, conn, sd, values, each)
-		if replan(err) && name != "" {
-			err = errors.Join(err, conn.Deallocate(context.WithoutCancel(t.ctx), name))
+		if replan(err) && t.postgres.keeps {
+			err = errors.Join(err, conn.Deallocate(context.WithoutCancel(t.ctx), query))
 		}
 		return err
 	})
