@@ -96,6 +96,9 @@ func (b backOffice) addClient(c echo.Context, me caller) error {
 		ID: scheduler.ClientID(scheduler.NewGUID(now)), AccountID: me.Account.ID, UserID: scheduler.UserID(r.UserID),
 		Name: r.Name, SecretHash: hash, CreatedAt: now,
 	}
+	if once := scheduler.OnceOf(ctx); once != nil {
+		once.Answer = string(client.ID)
+	}
 	if err := b.clients.AddClient(ctx, client, webhooks.NewSecret(now)); err != nil {
 		return err
 	}
@@ -107,6 +110,15 @@ func (b backOffice) addClient(c echo.Context, me caller) error {
 	told := tellClient(client)
 	told.Secret = r.Secret
 	return succeed(c, me, told)
+}
+
+// addedClient answers a client that was made before; its secret was told once.
+func (b backOffice) addedClient(c echo.Context, me caller, kept scheduler.Once) error {
+	client, err := b.clients.ClientOf(c.Request().Context(), me.Account.ID, scheduler.ClientID(kept.Answer))
+	if err != nil {
+		return err
+	}
+	return succeed(c, me, tellClient(client))
 }
 
 // readClient reads and checks a client to be made.
@@ -156,7 +168,7 @@ func (b backOffice) listClients(c echo.Context, me caller) error {
 		told[i] = tellClient(row)
 	}
 	total(c, found.Total)
-	links(c, len(told), found.Total, 0)
+	links(c, len(told), found.Total, "")
 	return succeed(c, me, told)
 }
 

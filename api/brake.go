@@ -53,3 +53,12 @@ func (s queues) resetBrake(c echo.Context, me caller) error {
 	}
 	return s.tell(c, me, id)
 }
+
+// resetAgain answers a reset that was done before.
+func (s queues) resetAgain(c echo.Context, me caller, _ scheduler.Once) error {
+	id, err := rowID[scheduler.QueueID](c, "scheduler_id")
+	if err != nil {
+		return err
+	}
+	return s.tell(c, me, id)
+}

@@ -254,6 +254,24 @@ func (s bulks) add(c echo.Context, me caller) error {
 			return err
 		}
 	}
+	return tellDoing(c, b)
+}
+
+// again answers how far an action is that was asked for before.
+func (s bulks) again(c echo.Context, me caller, kept scheduler.Once) error {
+	queue, err := rowID[scheduler.QueueID](c, "scheduler_id")
+	if err != nil {
+		return err
+	}
+	b, err := s.bulks.Bulk(c.Request().Context(), me.client, queue, scheduler.BulkID(only(kept)))
+	if err != nil {
+		return err
+	}
+	return tellDoing(c, b)
+}
+
+// tellDoing answers an action that is done, or that is being done.
+func tellDoing(c echo.Context, b scheduler.Bulk) error {
 	code := http.StatusOK
 	if b.State == scheduler.BulkRunning {
 		code = http.StatusAccepted

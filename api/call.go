@@ -40,6 +40,9 @@ type callAnswer struct {
 	Legs              []legAnswer           `json:"cdr"`
 }
 
+// cursor is the place of a call in lists.
+func (a callAnswer) cursor() string { return string(a.CallUUID) }
+
 // legAnswer is one leg of a call.
 type legAnswer struct {
 	Leg         scheduler.Role       `json:"leg"`
@@ -123,19 +126,15 @@ type historyAnswer struct {
 
 func (s calls) list(c echo.Context, me caller) error {
 	q := newQuery(c)
-	page := q.page(true)
+	page := q.callCursor(q.page(true))
 	filter := scheduler.CallFilter{
 		From: q.date("start_datetime"), To: q.date("end_datetime"),
 		ExtensionID: scheduler.ExtensionID(q.id("extension_id")), ToNumber: q.text("to_username"),
 		Result: scheduler.CallResult(q.choice("result", "bridged", "answered", "not answered", "busy", "rejected", "failed")),
 		TaskID: scheduler.TaskID(q.id("task_id")), QueueID: scheduler.QueueID(q.id("scheduler_id")),
 	}
-	later := q.notYet("after_id")
 	if err := q.err(); err != nil {
 		return err
-	}
-	if later != nil {
-		return later
 	}
 	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), "text/csv") {
 		return s.csv(c, me, filter, page.Descending)
@@ -152,7 +151,11 @@ func (s calls) list(c echo.Context, me caller) error {
 		body.Calls[i] = tellCall(row)
 	}
 	total(c, found.Total)
-	links(c, len(body.Calls), found.Total, 0)
+	last := ""
+	if n := len(body.Calls); n > 0 {
+		last = body.Calls[n-1].cursor()
+	}
+	links(c, len(body.Calls), found.Total, last)
 	return answer(c, http.StatusOK, body)
 }
 

@@ -66,7 +66,10 @@ func (r callbackRequest) field(field string) string {
 		return "SrcNum"
 	case "BNumber":
 		return "DstNum"
-	case "Params.ExtendedA":
+	case "Params.ExtendedA": // too many in all
+		if len(r.src) <= 1 {
+			return "ExtendedA"
+		}
 		return "SrcNum"
 	}
 	field = strings.TrimPrefix(field, "Params.")
@@ -107,12 +110,21 @@ func (s callbacks) add(c echo.Context, me caller) error {
 	if err := d.err(); err != nil {
 		return err
 	}
+	request := c.Response().Header().Get(headerRequestID)
+	if once := scheduler.OnceOf(ctx); once != nil {
+		once.Answer = request
+	}
 	call, err := s.call(ctx, task, in.known[id])
 	if err != nil {
 		return err
 	}
 	tellIgnored(c, d)
-	return answer(c, http.StatusCreated, callbackAnswer{CallAPIID: c.Response().Header().Get(headerRequestID), CallID: call})
+	return answer(c, http.StatusCreated, callbackAnswer{CallAPIID: request, CallID: call})
+}
+
+// again answers the call that was made before.
+func (s callbacks) again(c echo.Context, _ caller, kept scheduler.Once) error {
+	return answer(c, http.StatusCreated, callbackAnswer{CallAPIID: kept.Answer, CallID: kept.Call})
 }
 
 // call makes the call, unless the node may not call now.

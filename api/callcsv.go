@@ -32,7 +32,7 @@ func columnsOf(t reflect.Type) []string {
 // csv tells every call that a filter selects, as CSV (RFC 4180) with a line of
 // names. A page is not asked for: they are sent as they are read.
 func (s calls) csv(c echo.Context, me caller, f scheduler.CallFilter, descending bool) error {
-	for _, name := range []string{"page", "per_page"} {
+	for _, name := range []string{"page", "per_page", "after_id"} {
 		if c.QueryParam(name) != "" {
 			return scheduler.Faults{{Field: `"` + name + `"`, Message: "is not taken for text/csv, which tells every call"}}.Err()
 		}

@@ -24,8 +24,6 @@ const (
 	maxDigits = 20       // of a number that is kept as it is
 )
 
-const headerIdempotency = "Idempotency-Key"
-
 // decoder reads a request body into values of our own, member by member, and
 // notes every fault with its path instead of stopping at the first.
 type decoder struct {
@@ -330,15 +328,6 @@ func (d *decoder) err() error {
 	return nil
 }
 
-// notYetSupported is the error of fields that this release does not obey.
-func notYetSupported(fields ...string) error {
-	e := scheduler.Error{Kind: scheduler.NotYetSupported}
-	for _, f := range fields {
-		e.Faults = append(e.Faults, scheduler.Fault{Field: f, Message: "is not supported by this release"})
-	}
-	return &e
-}
-
 // newDecoder takes the body of a request, which must be a JSON object.
 func newDecoder(c echo.Context, lenient bool) (*decoder, error) {
 	if media, err := mediaOf(c); err != nil || media != mediaJSON && media != mediaTextJSON {
@@ -360,10 +349,6 @@ func openBody(c echo.Context) (string, error) {
 	r := c.Request()
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
 		return "", &problem{code: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
-	}
-	if r.Method == http.MethodPost && r.Header.Get(headerIdempotency) != "" && c.Get(keyOnce) == nil {
-		// Whoever sends one counts on it: a repeated POST must not call twice.
-		return "", notYetSupported(strconv.Quote(headerIdempotency))
 	}
 	return readBody(c)
 }

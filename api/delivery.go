@@ -161,8 +161,8 @@ func (s deliveries) resend(c echo.Context, me caller) error {
 }
 
 // again answers what a resend sent before.
-func (s deliveries) again(c echo.Context, me caller, ids []int64) error {
-	d, _, err := s.reader.Delivery(c.Request().Context(), me.client, scheduler.DeliveryID(only(ids)))
+func (s deliveries) again(c echo.Context, me caller, kept scheduler.Once) error {
+	d, _, err := s.reader.Delivery(c.Request().Context(), me.client, scheduler.DeliveryID(only(kept)))
 	if err != nil {
 		return err
 	}
@@ -170,8 +170,8 @@ func (s deliveries) again(c echo.Context, me caller, ids []int64) error {
 }
 
 // allAgain answers how many a resend sent before.
-func (s deliveries) allAgain(c echo.Context, _ caller, ids []int64) error {
-	return answer(c, http.StatusCreated, resendAnswer{len(ids), false})
+func (s deliveries) allAgain(c echo.Context, _ caller, kept scheduler.Once) error {
+	return answer(c, http.StatusCreated, resendAnswer{len(kept.IDs), false})
 }
 
 // resendRequest selects what is sent once more.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ type destinations struct {
 	reader   DestinationReader
 	writer   DestinationWriter
 	keys     Keys
+	onces    OnceKeys
 	send     func(ctx context.Context, w webhooks.Work) webhooks.Try
 	checkURL func(url string) error
 	now      func() time.Time
@@ -232,5 +234,22 @@ func (s destinations) test(c echo.Context, me caller) error {
 		},
 		Secrets: keys,
 	})
-	return answer(c, http.StatusOK, tellTry(try))
+	told := tellTry(try)
+	if once := scheduler.OnceOf(ctx); once != nil {
+		text, err := encode(told)
+		if err != nil {
+			return err
+		}
+		// The audit tells of what is changed here.
+		once.Answer = string(text)
+		if err := s.onces.FinishOnce(scheduler.WithActor(context.WithoutCancel(ctx), nil), once); err != nil {
+			return err
+		}
+	}
+	return answer(c, http.StatusOK, told)
+}
+
+// testAgain answers what came of a test that was sent before.
+func (s destinations) testAgain(c echo.Context, _ caller, kept scheduler.Once) error {
+	return answer(c, http.StatusOK, json.RawMessage(kept.Answer))
 }

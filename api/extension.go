@@ -177,8 +177,8 @@ func (s extensions) add(c echo.Context, me caller) error {
 }
 
 // again answers what a POST made before.
-func (s extensions) again(c echo.Context, me caller, ids []int64) error {
-	e, err := s.reader.Extension(c.Request().Context(), me.client, scheduler.ExtensionID(only(ids)))
+func (s extensions) again(c echo.Context, me caller, kept scheduler.Once) error {
+	e, err := s.reader.Extension(c.Request().Context(), me.client, scheduler.ExtensionID(only(kept)))
 	if err != nil {
 		return err
 	}

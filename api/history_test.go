@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -88,6 +89,52 @@ func TestLimits(t *testing.T) {
 		}
 		if told := calls(r.b.path("/limit"), r.b.token); len(told) != 0 {
 			t.Errorf("the other client has %v", told)
+		}
+	})
+}
+
+// uuids are the calls that an answer lists.
+func (a reply) uuids() []string {
+	a.t.Helper()
+	calls, bare := decoded[any](a).([]any)
+	if !bare {
+		calls = a.object()["call_history"].([]any)
+	}
+	var ids []string
+	for _, call := range calls {
+		ids = append(ids, call.(map[string]any)["call_uuid"].(string))
+	}
+	return ids
+}
+
+// TestCursorOfCalls follows the cursor of both lists of calls while calls are
+// added: each that was there is told once, in order.
+func TestCursorOfCalls(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		for range 5 {
+			r.callNow()
+		}
+		for _, list := range []string{r.a.path("/call"), r.a.path("/call_history")} {
+			want := r.do("GET", list+"?order=desc", r.a.token, "").want(200).uuids()
+			var told []string
+			path := list + "?per_page=2&order=desc"
+			for at := path; len(told) < len(want); at = path + "&after_id=" + told[len(told)-1] {
+				a := r.do("GET", at, r.a.token, "").want(200)
+				page := a.uuids()
+				if len(page) == 0 {
+					break
+				}
+				told = append(told, page...)
+				if next := "<" + list + "/?after_id=" + page[len(page)-1]; at != path && len(page) == 2 && !strings.Contains(a.header.Get(headerLink), next) {
+					t.Errorf("%s links %s", at, a.header.Get(headerLink))
+				}
+				r.callNow()
+			}
+			if !slices.Equal(told, want) {
+				t.Errorf("%s tells\n%v, want\n%v", list, told, want)
+			}
+			foreign := strings.Replace(list, string(r.a.client.ID), string(r.b.client.ID), 1)
+			r.do("GET", foreign+"?after_id="+want[0], r.b.token, "").refused(404, "not_found")
 		}
 	})
 }

@@ -212,8 +212,8 @@ func (s intervals) add(c echo.Context, me caller) error {
 }
 
 // again answers what a POST made before.
-func (s intervals) again(c echo.Context, me caller, ids []int64) error {
-	i, err := s.reader.Interval(c.Request().Context(), me.client, scheduler.IntervalID(only(ids)))
+func (s intervals) again(c echo.Context, me caller, kept scheduler.Once) error {
+	i, err := s.reader.Interval(c.Request().Context(), me.client, scheduler.IntervalID(only(kept)))
 	if err != nil {
 		return err
 	}

@@ -15,33 +15,33 @@ const headerLink = "Link"
 // links tells where the other pages of a list are (RFC 8288): the first, the
 // previous, the next and, if it was counted to its end, the last. last is the id
 // of the last row for a list that is read by its cursor.
-func links(c echo.Context, rows, total int, last int64) {
+func links(c echo.Context, rows, total int, last string) {
 	values, err := url.ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return
 	}
 	var all []string
-	add := func(rel, name string, value int64) {
-		values.Set(name, strconv.FormatInt(value, 10))
+	add := func(rel, name, value string) {
+		values.Set(name, value)
 		all = append(all, "<"+strings.TrimRight(c.Request().URL.EscapedPath(), "/")+"/?"+values.Encode()+`>; rel="`+rel+`"`)
 	}
 	size := atLeast1(values.Get("per_page"), defaultPage)
 	if values.Get("after_id") != "" {
-		if rows == size && last != 0 {
+		if rows == size && last != "" {
 			add("next", "after_id", last)
 		}
 	} else {
 		page := atLeast1(values.Get("page"), 1)
 		pages := max((min(total, scheduler.CountLimit+1)+size-1)/size, 1)
 		if page > 1 {
-			add("first", "page", 1)
-			add("prev", "page", int64(min(page-1, pages)))
+			add("first", "page", "1")
+			add("prev", "page", strconv.Itoa(min(page-1, pages)))
 		}
 		if rows == size && (page < pages || total > scheduler.CountLimit) {
-			add("next", "page", int64(page+1))
+			add("next", "page", strconv.Itoa(page+1))
 		}
 		if total <= scheduler.CountLimit && page != pages {
-			add("last", "page", int64(pages))
+			add("last", "page", strconv.Itoa(pages))
 		}
 	}
 	if len(all) > 0 {

@@ -15,7 +15,7 @@ type live struct {
 
 func (s live) list(c echo.Context, me caller) error {
 	q := newQuery(c)
-	page := q.page(false)
+	page := q.callCursor(q.page(false))
 	if err := q.err(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -113,7 +114,21 @@ func (m *meter) meterAddress(c echo.Context) error {
 	return m.admit(c, address(c), scheduler.DefaultRequestsPerHour)
 }
 
-func address(c echo.Context) string { return "address " + c.RealIP() }
+func address(c echo.Context) string { return "address " + networkOf(c.RealIP()) }
+
+// networkOf is what an address is counted as: who has one of IPv6 has at least
+// the 2⁶⁴ of its network.
+func networkOf(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return address
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
+}
 
 func (m *meter) admit(c echo.Context, caller string, perHour int) error {
 	u := m.count(caller, perHour, 1)

@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	headerReplayed = "Idempotency-Replayed"
-	// keyOnce is where it is left that a request's Idempotency-Key is obeyed.
-	keyOnce = "once"
+	headerIdempotency = "Idempotency-Key"
+	headerReplayed    = "Idempotency-Replayed"
 	// maxOnceKey is how long a key may be.
 	maxOnceKey = 255
 )
@@ -32,7 +31,7 @@ type onces struct {
 
 // once returns a POST that obeys an Idempotency-Key: sent again, it answers by
 // again what was made, as it is now, and makes nothing.
-func (s onces) once(do func(echo.Context, caller) error, again func(echo.Context, caller, []int64) error) func(echo.Context, caller) error {
+func (s onces) once(do func(echo.Context, caller) error, again func(echo.Context, caller, scheduler.Once) error) func(echo.Context, caller) error {
 	return func(c echo.Context, me caller) error {
 		key := c.Request().Header.Get(headerIdempotency)
 		if key == "" {
@@ -54,10 +53,9 @@ func (s onces) once(do func(echo.Context, caller) error, again func(echo.Context
 			return &problem{code: http.StatusConflict, status: "idempotency_in_progress", message: "the request with this Idempotency-Key is still being done"}
 		case !begun:
 			c.Response().Header().Set(headerReplayed, "true")
-			return again(c, me, kept.IDs)
+			return again(c, me, kept)
 		}
 		c.SetRequest(c.Request().WithContext(scheduler.WithOnce(ctx, &o)))
-		c.Set(keyOnce, true)
 		defer func() {
 			if !o.Done {
 				_ = s.keys.DropOnce(context.WithoutCancel(ctx), o) // else its lease ends it
@@ -92,9 +90,9 @@ func onceOf(c echo.Context, me caller, key string) (scheduler.Once, error) {
 }
 
 // only returns the id of what a request made that makes one thing.
-func only(ids []int64) int64 {
-	if len(ids) != 1 {
+func only(kept scheduler.Once) int64 {
+	if len(kept.IDs) != 1 {
 		return 0
 	}
-	return ids[0]
+	return kept.IDs[0]
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,56 @@ func TestARequestIsDoneOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestEveryPOSTIsDoneOnce walks over the server's own table: every POST obeys a
+// key, but those that hand out tokens and secrets.
+func TestEveryPOSTIsDoneOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		_, dialled := r.dispatch()
+		for _, route := range r.server.table() {
+			if route.Method != http.MethodPost || strings.HasPrefix(route.Path, "/api/ver1.0") || slices.Contains(open, route.Method+" "+route.Path) || strings.HasSuffix(route.Path, "/webhooks/secrets") {
+				continue
+			}
+			t.Run(route.Path, func(t *testing.T) {
+				r.t = t
+				w := newWorld(r)
+				path, body, token := w.path(route.Path), w.body(route), r.a.token
+				before := w.snapshot()
+				first := r.keyed(path, token, route.Path, body)
+				if first.code < 200 || first.code > 299 || first.header.Get(headerReplayed) != "" {
+					t.Fatalf("answered %d: %s", first.code, first.body)
+				}
+				made := w.snapshot()
+				again := r.keyed(path, token, route.Path, body).want(first.code)
+				if again.header.Get(headerReplayed) != "true" {
+					t.Errorf("answered %v", again.header)
+				}
+				if w.snapshot() != made {
+					t.Error("it was done again")
+				}
+				if test := strings.HasSuffix(path, "/test"); test == (made != before) {
+					t.Error("it was not done")
+				}
+				if (strings.HasSuffix(path, "/test") || strings.HasSuffix(path, "/callback") || strings.HasSuffix(path, "/bulk")) && again.body != first.body {
+					t.Errorf("answered\n%s, then\n%s", first.body, again.body)
+				}
+				r.keyed(path, token, route.Path, body+" ").refusedInEither(409)
+			})
+		}
+		if n := len(dialled); n != 1 {
+			t.Errorf("%d calls were made for a request that was sent twice", n)
+		}
+	})
+}
+
+// refusedInEither fails the test unless the answer is a conflict in the dialect of
+// its path.
+func (a reply) refusedInEither(code int) {
+	a.t.Helper()
+	if a.want(code); !strings.Contains(strings.ToLower(a.body), `"conflict"`) {
+		a.t.Errorf("refused with %s", a.body)
+	}
 }
 
 func TestARefusedRequestIsNotKept(t *testing.T) {

@@ -57,9 +57,14 @@ type Tokens interface {
 	// Principal returns whom an access token acts for; NotFound if it is
 	// unknown or has expired.
 	Principal(ctx context.Context, hash []byte, now time.Time) (scheduler.Principal, error)
-	// UseRefreshToken returns a refresh token, which from then on is good for
-	// grace at most; NotFound if it is unknown or has expired.
-	UseRefreshToken(ctx context.Context, hash []byte, now time.Time, grace time.Duration) (scheduler.Token, error)
+	// UseRefreshToken keeps what follows a refresh token, which from then on is
+	// good for grace at most; NotFound if it is unknown, has expired or was
+	// revoked.
+	UseRefreshToken(ctx context.Context, hash []byte, now time.Time, grace time.Duration, follow func(scheduler.Token) []scheduler.Token) error
+	// RevokeToken forgets a token and all that came of the same sign-in. An
+	// unknown one is fine; one that acts for another than by, if by is given, is
+	// Forbidden.
+	RevokeToken(ctx context.Context, hash []byte, by *scheduler.ClientID) error
 }
 
 // Clients finds and makes API consumers.
@@ -313,6 +318,8 @@ type OnceKeys interface {
 	// BeginOnce reserves a key for a while; ok is false if another has it, or had
 	// it: then what is kept of that one is returned.
 	BeginOnce(ctx context.Context, o scheduler.Once, now time.Time) (kept scheduler.Once, ok bool, err error)
+	// FinishOnce says of a request that changes nothing here that it was done.
+	FinishOnce(ctx context.Context, o *scheduler.Once) error
 	// DropOnce gives up a key whose request was not done.
 	DropOnce(ctx context.Context, o scheduler.Once) error
 }

@@ -28,7 +28,6 @@ var codeOf = map[scheduler.Kind]int{
 	scheduler.Forbidden:       http.StatusForbidden,
 	scheduler.NotFound:        http.StatusNotFound,
 	scheduler.Conflict:        http.StatusConflict,
-	scheduler.NotYetSupported: http.StatusConflict,
 	scheduler.TooLarge:        http.StatusRequestEntityTooLarge,
 	scheduler.Busy:            http.StatusTooManyRequests,
 }
@@ -56,9 +55,6 @@ func problemOf(err error) *problem {
 		*p = *known
 	} else if e, ok := errors.AsType[*scheduler.Error](err); ok {
 		p.code, p.status, p.message, p.faults = codeOf[e.Kind], e.Status, e.Message, e.Faults
-		if e.Kind == scheduler.NotYetSupported && p.status == "" {
-			p.status = "not_yet_supported"
-		}
 	} else if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 		p.code = e.Code
 	}

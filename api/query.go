@@ -57,6 +57,17 @@ func (q *query) fault(name, message string) {
 	q.faults.Add(strconv.Quote(clip(name)), "%s", message)
 }
 
+// plain returns a handler of requests that take no parameters: one that is
+// misspelt, or meant for another route (dry_run), must not be taken for obeyed.
+func plain(handle func(echo.Context, caller) error) func(echo.Context, caller) error {
+	return func(c echo.Context, me caller) error {
+		if err := newQuery(c).err(); err != nil {
+			return err
+		}
+		return handle(c, me)
+	}
+}
+
 // all returns every value of a parameter.
 func (q *query) all(name string) []string {
 	q.known[name] = true
@@ -159,18 +170,18 @@ func (q *query) cursor(p scheduler.Page) scheduler.Page {
 	return p
 }
 
-// notYet refuses parameters that are documented and not obeyed by this release.
-func (q *query) notYet(names ...string) error {
-	var given []string
-	for _, name := range names {
-		if len(q.all(name)) > 0 {
-			given = append(given, strconv.Quote(name))
-		}
+// callCursor adds the cursor of a list of calls.
+func (q *query) callCursor(p scheduler.Page) scheduler.Page {
+	given := q.text("after_id")
+	if given == "" {
+		return p
 	}
-	if len(given) > 0 {
-		return notYetSupported(given...)
+	id, err := callID(given)
+	if err != nil {
+		q.fault("after_id", "must be the call_uuid of a call")
 	}
-	return nil
+	p.AfterCall = id
+	return p
 }
 
 // err returns everything that is wrong with the parameters.
@@ -204,10 +215,13 @@ func answerList[T, W any](c echo.Context, found scheduler.List[T], tell func(T) 
 		told[i] = tell(row)
 	}
 	total(c, found.Total)
-	last := int64(0)
+	last := ""
 	if n := len(told); n > 0 {
-		if row, ok := any(told[n-1]).(identified); ok {
-			last = row.rowID()
+		switch row := any(told[n-1]).(type) {
+		case identified:
+			last = strconv.FormatInt(row.rowID(), 10)
+		case callAnswer:
+			last = row.cursor()
 		}
 	}
 	links(c, len(told), found.Total, last)

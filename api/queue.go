@@ -276,8 +276,8 @@ func (s queues) add(c echo.Context, me caller) error {
 }
 
 // again answers what a POST made before.
-func (s queues) again(c echo.Context, me caller, ids []int64) error {
-	ctx, id := c.Request().Context(), scheduler.QueueID(only(ids))
+func (s queues) again(c echo.Context, me caller, kept scheduler.Once) error {
+	ctx, id := c.Request().Context(), scheduler.QueueID(only(kept))
 	q, runtime, err := s.states.QueueNow(ctx, me.client, id)
 	if err != nil {
 		return err

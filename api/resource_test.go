@@ -313,7 +313,8 @@ func TestCallHistory(t *testing.T) {
 			}
 		}
 		r.do("GET", history+"?result=odd&after=1", r.a.token, "").refused(400, "validation_error")
-		r.do("GET", history+"?after_id=1", r.a.token, "").refused(409, "not_yet_supported")
+		r.do("GET", history+"?after_id=1", r.a.token, "").refused(400, "validation_error")
+		r.do("GET", history+"?after_id="+strings.Repeat("0", 32), r.a.token, "").refused(404, "not_found")
 		r.do("GET", history+"xyz", r.a.token, "").refused(404, "not_found")
 	})
 }

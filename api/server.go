@@ -114,14 +114,17 @@ func (s *Server) routes() {
 	}
 	vault := newVault()
 	tokens := tokens{identities: o.Store, tokens: o.Store, vault: vault, throttle: newThrottle(o.Now), now: o.Now}
-	issue := func(c echo.Context) error {
-		if err := s.meter.meterAddress(c); err != nil {
-			return err
+	metered := func(handle echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := s.meter.meterAddress(c); err != nil {
+				return tokens.refuse(c, overLimit(err))
+			}
+			return handle(c)
 		}
-		return tokens.issue(c)
 	}
-	e.POST("/oauth/token", issue)
-	e.POST("/Token", issue)
+	e.POST("/oauth/token", metered(tokens.issue))
+	e.POST("/Token", metered(tokens.issue))
+	e.POST("/oauth/revoke", metered(tokens.revoke))
 
 	guard := guard{tokens: o.Store, clients: o.Store, meter: s.meter, now: o.Now}
 	stats := stats{reader: o.Store, now: o.Now}
@@ -130,19 +133,19 @@ func (s *Server) routes() {
 		reader: o.Store, adder: o.Store, writer: o.Store, queues: o.Store, outlooks: o.Store, extensions: o.Store,
 		numbers: newNumbers(strings.ToUpper(o.DefaultRegion), o.URIHosts...), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
 	}
+	onces := onces{keys: o.Store, now: o.Now}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
-		g.GET("/accounts", guard.user(back.account))
+		g.GET("/accounts", guard.user(plain(back.account)))
 		g.GET("/audit", guard.user(audit{entries: o.Store}.list))
-		g.POST("/clients", guard.user(back.addClient))
+		g.POST("/clients", guard.user(onces.once(plain(back.addClient), back.addedClient)))
 		g.GET("/clients", guard.user(back.listClients))
-		g.GET("/clients/:id", guard.user(back.client))
+		g.GET("/clients/:id", guard.user(plain(back.client)))
 		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers}
-		g.GET("/clients/:id/settings", guard.user(settings.get))
-		g.PUT("/clients/:id/settings", guard.user(settings.change))
+		g.GET("/clients/:id/settings", guard.user(plain(settings.get)))
+		g.PUT("/clients/:id/settings", guard.user(plain(settings.change)))
 	}
-	onces := onces{keys: o.Store, now: o.Now}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
 	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
@@ -152,57 +155,57 @@ func (s *Server) routes() {
 	live := live{calls: o.Store, now: o.Now}
 	secrets := secrets{keys: o.Store, now: o.Now}
 	deliveries := deliveries{reader: o.Store, writer: o.Store, now: o.Now}
-	destinations := destinations{reader: o.Store, writer: o.Store, keys: o.Store, send: o.SendEvent, checkURL: o.CheckURL, now: o.Now}
+	destinations := destinations{reader: o.Store, writer: o.Store, keys: o.Store, onces: o.Store, send: o.SendEvent, checkURL: o.CheckURL, now: o.Now}
 	callbacks := callbacks{tasks: tasks, calls: o.Caller}
 	for _, base := range []string{"", "/api/ver1.0"} {
-		e.POST(base+"/extension/:extension_id/callback", guard.extension(callbacks.add))
+		e.POST(base+"/extension/:extension_id/callback", guard.extension(onces.once(plain(callbacks.add), callbacks.again)))
 		g := e.Group(base + "/client/:client_id")
-		g.POST("/task_scheduler", guard.client(onces.once(queues.add, queues.again)))
+		g.POST("/task_scheduler", guard.client(onces.once(plain(queues.add), queues.again)))
 		g.GET("/task_scheduler", guard.client(queues.list))
-		g.GET("/task_scheduler/:scheduler_id", guard.client(queues.get))
-		g.PUT("/task_scheduler/:scheduler_id", guard.client(queues.change))
+		g.GET("/task_scheduler/:scheduler_id", guard.client(plain(queues.get)))
+		g.PUT("/task_scheduler/:scheduler_id", guard.client(plain(queues.change)))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
 		g.GET("/task_scheduler/:scheduler_id/stats", guard.client(stats.get))
-		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(queues.resetBrake))
+		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(onces.once(plain(queues.resetBrake), queues.resetAgain)))
 		g.GET("/task_scheduler/:scheduler_id/events", guard.client(events.listen))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
 			g.POST(path, guard.client(onces.once(tasks.add, tasks.again)))
 			g.GET(path, guard.client(tasks.list))
-			g.GET(path+"/:task_id", guard.client(tasks.get))
-			g.PUT(path+"/:task_id", guard.client(tasks.change))
+			g.GET(path+"/:task_id", guard.client(plain(tasks.get)))
+			g.PUT(path+"/:task_id", guard.client(plain(tasks.change)))
 			g.DELETE(path+"/:task_id", guard.client(tasks.cancel))
-			g.POST(path+"/bulk", guard.client(bulks.add))
+			g.POST(path+"/bulk", guard.client(onces.once(bulks.add, bulks.again)))
 			g.GET(path+"/bulk/:bulk_id", guard.client(bulks.get))
 			g.GET(path+"/:task_id/timeline", guard.client(tasks.timeline))
 		}
-		g.POST("/interval", guard.client(onces.once(intervals.add, intervals.again)))
+		g.POST("/interval", guard.client(onces.once(plain(intervals.add), intervals.again)))
 		g.GET("/interval", guard.client(intervals.list))
-		g.GET("/interval/:interval_id", guard.client(intervals.get))
-		g.PUT("/interval/:interval_id", guard.client(intervals.change))
-		g.DELETE("/interval/:interval_id", guard.client(intervals.remove))
+		g.GET("/interval/:interval_id", guard.client(plain(intervals.get)))
+		g.PUT("/interval/:interval_id", guard.client(plain(intervals.change)))
+		g.DELETE("/interval/:interval_id", guard.client(plain(intervals.remove)))
 		g.GET("/interval/:interval_id/preview", guard.client(intervals.preview))
-		g.POST("/extension", guard.client(onces.once(extensions.add, extensions.again)))
+		g.POST("/extension", guard.client(onces.once(plain(extensions.add), extensions.again)))
 		g.GET("/extension", guard.client(extensions.list))
-		g.GET("/extension/:extension_id", guard.client(extensions.get))
-		g.PUT("/extension/:extension_id", guard.client(extensions.change))
-		g.DELETE("/extension/:extension_id", guard.client(extensions.remove))
+		g.GET("/extension/:extension_id", guard.client(plain(extensions.get)))
+		g.PUT("/extension/:extension_id", guard.client(plain(extensions.change)))
+		g.DELETE("/extension/:extension_id", guard.client(plain(extensions.remove)))
 		g.GET("/limit", guard.client(limits.list))
 		g.GET("/call", guard.client(live.list))
-		g.GET("/call/:call_uuid", guard.client(live.get))
-		g.DELETE("/call/:call_uuid", guard.client(live.hangUp))
+		g.GET("/call/:call_uuid", guard.client(plain(live.get)))
+		g.DELETE("/call/:call_uuid", guard.client(plain(live.hangUp)))
 		g.GET("/call_history", guard.client(calls.list))
-		g.GET("/call_history/:call_uuid", guard.client(calls.get))
-		g.GET("/webhooks/secrets", guard.client(secrets.list))
-		g.POST("/webhooks/secrets", guard.client(secrets.add))
+		g.GET("/call_history/:call_uuid", guard.client(plain(calls.get)))
+		g.GET("/webhooks/secrets", guard.client(plain(secrets.list)))
+		g.POST("/webhooks/secrets", guard.client(plain(secrets.add)))
 		g.GET("/webhooks/deliveries", guard.client(deliveries.list))
-		g.GET("/webhooks/deliveries/:delivery_id", guard.client(deliveries.get))
-		g.POST("/webhooks/deliveries/:delivery_id/resend", guard.client(onces.once(deliveries.resend, deliveries.again)))
-		g.POST("/webhooks/resend", guard.client(onces.once(deliveries.resendAll, deliveries.allAgain)))
+		g.GET("/webhooks/deliveries/:delivery_id", guard.client(plain(deliveries.get)))
+		g.POST("/webhooks/deliveries/:delivery_id/resend", guard.client(onces.once(plain(deliveries.resend), deliveries.again)))
+		g.POST("/webhooks/resend", guard.client(onces.once(plain(deliveries.resendAll), deliveries.allAgain)))
 		g.GET("/webhooks/destinations", guard.client(destinations.list))
-		g.GET("/webhooks/destinations/:destination_id", guard.client(destinations.get))
-		g.PUT("/webhooks/destinations/:destination_id", guard.client(destinations.change))
-		g.POST("/webhooks/destinations/:destination_id/test", guard.client(destinations.test))
+		g.GET("/webhooks/destinations/:destination_id", guard.client(plain(destinations.get)))
+		g.PUT("/webhooks/destinations/:destination_id", guard.client(plain(destinations.change)))
+		g.POST("/webhooks/destinations/:destination_id/test", guard.client(onces.once(plain(destinations.test), destinations.testAgain)))
 	}
 }
 

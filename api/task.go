@@ -118,13 +118,13 @@ func (s tasks) add(c echo.Context, me caller) error {
 
 // again answers what a POST made before, as it is now; what was forgotten
 // meanwhile is left out.
-func (s tasks) again(c echo.Context, me caller, ids []int64) error {
+func (s tasks) again(c echo.Context, me caller, kept scheduler.Once) error {
 	queue, runtime, err := s.of(c, me)
 	if err != nil {
 		return err
 	}
 	told, now := []taskAnswer{}, s.now()
-	for some := range slices.Chunk(ids, maxPage) {
+	for some := range slices.Chunk(kept.IDs, maxPage) {
 		wanted := make([]scheduler.TaskID, len(some))
 		for i, id := range some {
 			wanted[i] = scheduler.TaskID(id)

@@ -60,47 +60,66 @@ type tokenAnswer struct {
 
 // issue answers the token endpoint.
 func (t tokens) issue(c echo.Context) error {
-	h := c.Response().Header()
-	h.Set(echo.HeaderCacheControl, "no-store")
-	h.Set("Pragma", "no-cache")
-	granted, err := t.grant(c)
-	if e, ok := errors.AsType[*oauthError](err); ok {
-		if e.status == http.StatusUnauthorized {
-			h.Set(echo.HeaderWWWAuthenticate, `Basic realm="ringback"`)
-		}
-		if e.retryAfter > 0 {
-			h.Set(echo.HeaderRetryAfter, strconv.Itoa(e.retryAfter))
-		}
-		return answer(c, e.status, e)
-	}
+	issued, err := t.grant(c)
 	if err != nil {
-		return err
+		return t.refuse(c, err)
 	}
-	issued, err := t.hand(c.Request().Context(), granted)
-	if err != nil {
-		return err
-	}
+	noStore(c)
 	return answer(c, http.StatusOK, issued)
 }
 
-// grant finds whom the request may act for: a token without its hash.
-func (t tokens) grant(c echo.Context) (scheduler.Token, error) {
+// noStore keeps an answer out of every cache.
+func noStore(c echo.Context) {
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set("Pragma", "no-cache")
+}
+
+// refuse answers an error of OAuth's own; others are returned.
+func (t tokens) refuse(c echo.Context, err error) error {
+	noStore(c)
+	e, ok := errors.AsType[*oauthError](err)
+	if !ok {
+		return err
+	}
+	h := c.Response().Header()
+	if e.status == http.StatusUnauthorized {
+		h.Set(echo.HeaderWWWAuthenticate, `Basic realm="ringback"`)
+	}
+	if e.retryAfter > 0 {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(e.retryAfter))
+	}
+	return answer(c, e.status, e)
+}
+
+// overLimit is the refusal of one request too many as OAuth tells it.
+func overLimit(err error) error {
+	return &oauthError{Code: "invalid_request", Description: err.Error(), status: http.StatusTooManyRequests}
+}
+
+// grant makes the tokens that a request asks for.
+func (t tokens) grant(c echo.Context) (tokenAnswer, error) {
 	form, err := tokenForm(c)
 	if err != nil {
-		return scheduler.Token{}, err
+		return tokenAnswer{}, err
 	}
+	var granted scheduler.Token
 	switch form.Get("grant_type") {
 	case "client_credentials":
-		return t.byCredentials(c, form)
+		granted, err = t.byCredentials(c, form)
 	case "password":
-		return t.byPassword(c, form)
+		granted, err = t.byPassword(c, form)
 	case "refresh_token":
 		return t.byRefresh(c, form)
 	case "":
-		return scheduler.Token{}, badRequest("grant_type is required")
+		return tokenAnswer{}, badRequest("grant_type is required")
+	default:
+		return tokenAnswer{}, &oauthError{Code: "unsupported_grant_type", status: http.StatusBadRequest,
+			Description: "grant_type must be client_credentials, password or refresh_token"}
 	}
-	return scheduler.Token{}, &oauthError{Code: "unsupported_grant_type", status: http.StatusBadRequest,
-		Description: "grant_type must be client_credentials, password or refresh_token"}
+	if err != nil {
+		return tokenAnswer{}, err
+	}
+	return t.hand(c.Request().Context(), granted)
 }
 
 // tokenForm reads the form of the body, and of the body alone.
@@ -135,6 +154,9 @@ func (t tokens) byCredentials(c echo.Context, form url.Values) (scheduler.Token,
 	refused := &oauthError{Code: "invalid_client", Description: "the client id or its secret is wrong", status: http.StatusUnauthorized}
 	guid, isGUID := scheduler.ParseGUID(id)
 	client := scheduler.ClientID(guid)
+	if isGUID {
+		id = guid // which comes in any case, and is one identity
+	}
 	err = t.verify(c, id, secrets, refused, func(ctx context.Context) (string, error) {
 		if !isGUID {
 			return "", nil
@@ -191,7 +213,7 @@ func (t tokens) byPassword(c echo.Context, form url.Values) (scheduler.Token, er
 // verify compares secrets with the hash of an identity. An unknown identity
 // takes as long as a wrong secret; failures are slowed, then refused unheard.
 func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hash string, err error)) error {
-	ctx, address := c.Request().Context(), c.RealIP()
+	ctx, address := c.Request().Context(), networkOf(c.RealIP())
 	if err := t.heard(identity, address); err != nil {
 		return err
 	}
@@ -232,31 +254,68 @@ func (t tokens) heard(identity, address string) error {
 }
 
 // byRefresh takes a refresh token, which is used up by it.
-func (t tokens) byRefresh(c echo.Context, form url.Values) (scheduler.Token, error) {
+func (t tokens) byRefresh(c echo.Context, form url.Values) (issued tokenAnswer, err error) {
 	given := form.Get("refresh_token")
 	if given == "" {
-		return scheduler.Token{}, badRequest("refresh_token is required")
+		return issued, badRequest("refresh_token is required")
 	}
-	token, err := t.tokens.UseRefreshToken(c.Request().Context(), hashOf(given), t.now(), refreshGrace)
+	now := t.now()
+	err = t.tokens.UseRefreshToken(c.Request().Context(), hashOf(given), now, refreshGrace, func(used scheduler.Token) (pair []scheduler.Token) {
+		issued, pair = pairOfTokens(used, now)
+		return pair
+	})
 	if isNotFound(err) {
-		return token, &oauthError{Code: "invalid_grant", Description: "the refresh token is unknown, used or has expired", status: http.StatusBadRequest}
+		err = &oauthError{Code: "invalid_grant", Description: "the refresh token is unknown, used, revoked or has expired", status: http.StatusBadRequest}
 	}
-	return token, err
+	return issued, err
 }
 
-// hand makes a pair of tokens for whom granted acts for.
+// hand makes a pair of tokens for whom granted acts for, who signed in.
 func (t tokens) hand(ctx context.Context, granted scheduler.Token) (tokenAnswer, error) {
 	now := t.now()
+	granted.SignIn = scheduler.NewGUID(now)
+	issued, pair := pairOfTokens(granted, now)
+	return issued, t.tokens.AddTokens(ctx, pair...)
+}
+
+// pairOfTokens makes an access token and a refresh token that act as granted does.
+func pairOfTokens(granted scheduler.Token, now time.Time) (tokenAnswer, []scheduler.Token) {
 	issued := tokenAnswer{
 		AccessToken: randomToken(), TokenType: "Bearer", ExpiresIn: int(accessLife / time.Second), RefreshToken: randomToken(),
 	}
 	access := scheduler.Token{
-		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID,
+		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID, SignIn: granted.SignIn,
 		ExpiresAt: now.Add(accessLife), CreatedAt: now,
 	}
 	refresh := access
 	refresh.Hash, refresh.Refresh, refresh.ExpiresAt = hashOf(issued.RefreshToken), true, now.Add(refreshLife)
-	return issued, t.tokens.AddTokens(ctx, access, refresh)
+	return issued, []scheduler.Token{access, refresh}
+}
+
+// revoke forgets a token and all that came of the same sign-in (RFC 7009). Who
+// has a token may end it; a client that says who it is must be whom it acts for.
+func (t tokens) revoke(c echo.Context) error {
+	form, err := tokenForm(c)
+	if err == nil && form.Get("token") == "" {
+		err = badRequest("token is required")
+	}
+	var by *scheduler.ClientID
+	if _, _, basic := c.Request().BasicAuth(); err == nil && (basic || form.Get("client_secret") != "") {
+		var named scheduler.Token
+		named, err = t.byCredentials(c, form)
+		by = named.ClientID
+	}
+	if err == nil {
+		err = t.tokens.RevokeToken(c.Request().Context(), hashOf(form.Get("token")), by)
+		if scheduler.KindOf(err) == scheduler.Forbidden {
+			err = &oauthError{Code: "invalid_grant", Description: "the token acts for another client", status: http.StatusBadRequest}
+		}
+	}
+	if err != nil {
+		return t.refuse(c, err)
+	}
+	noStore(c)
+	return c.NoContent(http.StatusOK)
 }
 
 // randomToken returns 32 random bytes in base64url.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +16,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"ringback/scheduler"
 )
 
 // post sends a form to the token endpoint.
@@ -161,6 +164,48 @@ func TestRefreshTokenRotates(t *testing.T) {
 	})
 }
 
+func TestRevoke(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		sign := func() tokenAnswer {
+			issued, err := tokens{tokens: r.store, now: time.Now}.hand(t.Context(), tokenOfA(r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return issued
+		}
+		refresh := func(token string) reply {
+			return r.post("/oauth/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, "", "")
+		}
+		revoke := func(token, id, secret string) reply {
+			return r.post("/oauth/revoke", url.Values{"token": {token}, "token_type_hint": {"refresh_token"}}, id, secret)
+		}
+		first, other := sign(), sign()
+		next := refresh(first.RefreshToken).want(200).object()
+		for claim, a := range map[string]reply{
+			"no token":         r.post("/oauth/revoke", url.Values{}, "", "").want(400),
+			"a wrong secret":   revoke(first.AccessToken, string(r.a.client.ID), "wrong").want(401),
+			"another client's": revoke(first.AccessToken, string(r.b.client.ID), clientSecret).want(400),
+		} {
+			if a.object()["error"] == "" || a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %s", claim, a.body)
+			}
+		}
+		r.do("GET", "/client/@me/extension/", first.AccessToken, "").want(200)
+		revoke("unknown", "", "").want(200)
+		revoke(next["refresh_token"].(string), string(r.a.client.ID), clientSecret).want(200)
+		for _, token := range []string{first.AccessToken, next["access_token"].(string)} {
+			r.do("GET", "/client/@me/extension/", token, "").refused(401, "unauthorized")
+		}
+		for _, token := range []string{first.RefreshToken, next["refresh_token"].(string)} {
+			refresh(token).want(400)
+		}
+		r.do("GET", "/client/@me/extension/", other.AccessToken, "").want(200)
+		revoke(other.AccessToken, "", "").want(200)
+		r.do("GET", "/client/@me/extension/", other.AccessToken, "").refused(401, "unauthorized")
+		refresh(other.RefreshToken).want(400)
+	})
+}
+
 func TestThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttle := newThrottle(time.Now)
@@ -229,6 +274,46 @@ func TestTooManyFailures(t *testing.T) {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.RemoteAddr = "192.0.2.77:1"
 		r.send(req).want(http.StatusOK)
+	})
+}
+
+// TestFailuresOfOneIdentity: a client id in another case is the same client, and
+// an address of the same IPv6 network the same caller.
+func TestFailuresOfOneIdentity(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		ask := func(id, address, secret string) int {
+			form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
+			req := httptest.NewRequestWithContext(t.Context(), "POST", "/oauth/token", strings.NewReader(form.Encode()))
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.RemoteAddr = "[" + address + "]:1"
+			return r.send(req).code
+		}
+		id := string(r.a.client.ID)
+		for i := range freeFailures {
+			other := strings.ToUpper(id[:i]) + id[i:]
+			if code := ask(other, fmt.Sprintf("2001:db8::%d", i+1), "wrong"); code != 401 {
+				t.Fatalf("failure %d is answered %d", i+1, code)
+			}
+		}
+		if code := ask(strings.ToUpper(id), "2001:db8::ffff", clientSecret); code != 429 {
+			t.Errorf("another spelling, another address of the network: %d", code)
+		}
+		if code := ask(id, "2001:db8:0:1::1", clientSecret); code != 200 {
+			t.Errorf("another network: %d", code)
+		}
+	})
+}
+
+// TestTokensPerHour: a request too many is refused as OAuth does it.
+func TestTokensPerHour(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		r.server.meter.count("address 192.0.2.1", scheduler.DefaultRequestsPerHour, scheduler.DefaultRequestsPerHour)
+		for _, path := range []string{"/oauth/token", "/Token", "/oauth/revoke"} {
+			a := r.post(path, url.Values{}, "", "").want(429)
+			if a.object()["error"] != "invalid_request" || !strings.Contains(a.body, limitRequests) || a.header.Get("Retry-After") == "" {
+				t.Errorf("%s: %v %s", path, a.header, a.body)
+			}
+		}
 	})
 }
 

@@ -18,7 +18,6 @@ const (
 	Forbidden            // valid credentials that may not do this
 	NotFound             // no such thing, or another tenant's
 	Conflict             // the state forbids it; the message names the state
-	NotYetSupported      // documented and not obeyed by this release
 	TooLarge             // over a size limit
 	Busy                 // over a rate; try again
 )

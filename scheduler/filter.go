@@ -5,15 +5,16 @@ import "time"
 // Page selects a part of a list ordered by id. After, a cursor, wins over
 // Number.
 type Page struct {
-	Number     int   // from 1
-	Size       int   // 1–1000
-	Descending bool  // default ascending
-	After      int64 // rows after this id in the list's order; 0: from the start
+	Number     int    // from 1
+	Size       int    // 1–1000
+	Descending bool   // default ascending
+	After      int64  // rows after this id in the list's order; 0: from the start
+	AfterCall  CallID // the same of calls, which have no row numbers
 }
 
 // Offset is how many rows come before the page.
 func (p Page) Offset() int {
-	if p.After != 0 {
+	if p.After != 0 || p.AfterCall != "" {
 		return 0
 	}
 	return (max(p.Number, 1) - 1) * p.Size

@@ -13,6 +13,8 @@ type Once struct {
 	Hash   []byte // of the request
 	Token  string // of who is doing it
 	IDs    []int64
+	Call   CallID // that it made, if it made one
+	Answer string // what is to be told again that rows cannot tell
 	// Done says that it was done, and IDs are what it made.
 	Done bool
 }

@@ -55,6 +55,7 @@ type Token struct {
 	Refresh   bool      // a refresh token
 	ClientID  *ClientID // acts as that client
 	UserID    *UserID   // acts as that user
+	SignIn    string    // that it came of, the same for all that followed
 	ExpiresAt time.Time `gorm:"serializer:instant"`
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 }

@@ -73,6 +73,7 @@ func (s *Store) AddBulk(ctx context.Context, b scheduler.Bulk) (scheduler.Bulk, 
 			return err
 		}
 		err := t.db.Create(&b).Error
+		t.made = append(t.made, int64(b.ID))
 		t.saw(nil, b)
 		return err
 	})

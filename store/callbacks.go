@@ -62,6 +62,9 @@ func (s *Store) StartCallback(ctx context.Context, owner scheduler.Owner, c sche
 		if err := t.moveSlots(trs); err != nil {
 			return err
 		}
+		if once := scheduler.OnceOf(ctx); once != nil {
+			once.Call = c.CallID
+		}
 		return t.writeAttempts(trs)
 	})
 }

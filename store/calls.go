@@ -9,15 +9,35 @@ import (
 )
 
 // Calls returns the calls of a client, live ones included, ordered by when
-// they began. They have no row numbers, so the page's cursor is ignored.
+// they began.
 func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
-	p.After = 0
-	all := s.calls(ctx, client, f)
-	found, err := paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
+	return s.pageOfCalls(ctx, client, s.calls(ctx, client, f), p)
+}
+
+// pageOfCalls reads a page of some calls of a client with how far those are
+// that are under way.
+func (s *Store) pageOfCalls(ctx context.Context, client scheduler.ClientID, all *gorm.DB, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
+	db, page := s.reads.WithContext(ctx), all
+	if p.AfterCall != "" {
+		last, err := one[scheduler.Attempt](db.Where("client_id = ? AND call_id = ?", client, p.AfterCall), "there is no call %s to go on after", p.AfterCall)
+		if err != nil {
+			return scheduler.List[scheduler.Attempt]{}, err
+		}
+		page = all.Where(beyond(p), last.StartedAt.UTC(), last.CallID)
+	}
+	found, err := paged[scheduler.Attempt](all, page.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
 	if err != nil {
 		return found, err
 	}
-	return found, fillLive(s.reads.WithContext(ctx), found.Rows)
+	return found, fillLive(db, found.Rows)
+}
+
+// beyond selects the calls that come after one in the order of a page.
+func beyond(p scheduler.Page) string {
+	if p.Descending {
+		return "(started_at, call_id) < (?, ?)"
+	}
+	return "(started_at, call_id) > (?, ?)"
 }
 
 // callsAtOnce is how many calls of a long history are in memory at one time.
@@ -28,10 +48,6 @@ const callsAtOnce = 1000
 // or ends meanwhile may be told or not.
 func (s *Store) EachCall(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, descending bool, tell func([]scheduler.Attempt) error) error {
 	p := scheduler.Page{Descending: descending}
-	beyond := "(started_at, call_id) > (?, ?)"
-	if descending {
-		beyond = "(started_at, call_id) < (?, ?)"
-	}
 	all := s.calls(ctx, client, f)
 	for from := all; ; {
 		var rows []scheduler.Attempt
@@ -46,7 +62,7 @@ func (s *Store) EachCall(ctx context.Context, client scheduler.ClientID, f sched
 			return err
 		}
 		last := rows[len(rows)-1]
-		from = all.Where(beyond, last.StartedAt.UTC(), last.CallID)
+		from = all.Where(beyond(p), last.StartedAt.UTC(), last.CallID)
 	}
 }
 

@@ -60,15 +60,10 @@ func (s *Store) SaveLive(ctx context.Context, calls []scheduler.LiveCall, over [
 // LiveCalls returns the calls of a client that are under way, in the order in
 // which they began. A call of a task stands there within a second.
 func (s *Store) LiveCalls(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
-	p.After = 0
 	db := s.reads.WithContext(ctx)
 	known := db.Raw("SELECT call_id FROM live_calls WHERE client_id = ? UNION SELECT call_id FROM callbacks WHERE client_id = ?", client, client)
 	all := db.Model(&scheduler.Attempt{}).Where("client_id = ? AND ended_at IS NULL AND call_id IN (?)", client, known).Session(&gorm.Session{})
-	found, err := paged[scheduler.Attempt](all, all.Order(direction("started_at", p)).Order(direction("call_id", p)), p)
-	if err != nil {
-		return found, err
-	}
-	return found, fillLive(db, found.Rows)
+	return s.pageOfCalls(ctx, client, all, p)
 }
 
 // LiveCall returns a call of a client that is under way.

@@ -49,6 +49,7 @@ type Store struct {
 	log      *slog.Logger
 	seal     cipher.AEAD
 	sealID   string
+	onceKey  []byte // of the hashes of requests
 
 	zones    sync.Map // by name, *time.Location
 	onTasks  atomic.Pointer[func()]
@@ -70,6 +71,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.seal, s.sealID, err = newSeal(o.Secret); err != nil {
 		return nil, err
 	}
+	s.onceKey = hashed(o.Secret, []byte("requests that are done once"))
 	switch {
 	case strings.HasPrefix(o.URL, "sqlite://"):
 		err = s.openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite://"))

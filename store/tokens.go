@@ -26,20 +26,46 @@ func (s *Store) Principal(ctx context.Context, hash []byte, now time.Time) (sche
 	return principal(db, token)
 }
 
-// UseRefreshToken returns a refresh token, which then is good until grace from
-// now at most: whoever uses it makes its successor. NotFound if it is unknown,
-// has expired by now or is an access token.
-func (s *Store) UseRefreshToken(ctx context.Context, hash []byte, now time.Time, grace time.Duration) (scheduler.Token, error) {
-	var token scheduler.Token
-	err := s.write(ctx, func(t *tx) error {
-		var err error
-		token, err = liveToken(t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}), hash, true, now)
-		if end := now.Add(grace); err == nil && end.Before(token.ExpiresAt) {
-			err = t.db.Model(&token).Select("ExpiresAt").Updates(scheduler.Token{ExpiresAt: end}).Error
+// UseRefreshToken stores what follows a refresh token, which then is good until
+// grace from now at most. NotFound if it is unknown, has expired by now, was
+// revoked or is an access token.
+func (s *Store) UseRefreshToken(ctx context.Context, hash []byte, now time.Time, grace time.Duration, follow func(scheduler.Token) []scheduler.Token) error {
+	return s.write(ctx, func(t *tx) error {
+		token, err := liveToken(t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}), hash, true, now)
+		if err != nil {
+			return err
 		}
-		return err
+		if end := now.Add(grace); end.Before(token.ExpiresAt) {
+			if err := t.db.Model(&token).Select("ExpiresAt").Updates(scheduler.Token{ExpiresAt: end}).Error; err != nil {
+				return err
+			}
+		}
+		return t.db.Create(follow(token)).Error
 	})
-	return token, err
+}
+
+// RevokeToken forgets a token and all that came of the same sign-in. An unknown
+// one is fine; one that acts for another than by, if by is given, is Forbidden.
+func (s *Store) RevokeToken(ctx context.Context, hash []byte, by *scheduler.ClientID) error {
+	return s.write(ctx, func(t *tx) error {
+		token, err := one[scheduler.Token](t.db.Where("hash = ?", hash), "there is no such token")
+		switch {
+		case scheduler.KindOf(err) == scheduler.NotFound:
+			return nil
+		case err != nil:
+			return err
+		case by != nil && (token.ClientID == nil || *token.ClientID != *by):
+			return scheduler.Errorf(scheduler.Forbidden, "the token is another client's")
+		}
+		// Whoever refreshes right now adds tokens that the statement that waits for
+		// them does not see.
+		for {
+			gone := t.db.Where("sign_in = ?", token.SignIn).Delete(&scheduler.Token{})
+			if gone.Error != nil || gone.RowsAffected == 0 {
+				return gone.Error
+			}
+		}
+	})
 }
 
 func liveToken(db *gorm.DB, hash []byte, refresh bool, now time.Time) (scheduler.Token, error) {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"reflect"
 	"testing"
@@ -49,19 +50,68 @@ func TestTokens(t *testing.T) {
 		}
 		t.Run("a used refresh token is good for the grace time, not longer by being used again", func(t *testing.T) {
 			use := func(at time.Time) error {
-				token, err := s.UseRefreshToken(t.Context(), hash("refresh"), at, time.Minute)
-				if err == nil && (token.UserID == nil || *token.UserID != user) {
-					t.Errorf("got %+v", token)
-				}
-				return err
+				return s.UseRefreshToken(t.Context(), hash("refresh"), at, time.Minute, func(token scheduler.Token) []scheduler.Token {
+					if token.UserID == nil || *token.UserID != user {
+						t.Errorf("got %+v", token)
+					}
+					token.Hash, token.ExpiresAt = hash("after "+at.String()), end
+					return []scheduler.Token{token}
+				})
 			}
 			must(t, use(now))
 			must(t, use(now.Add(59*time.Second)))
 			wantKind(t, "after the grace", use(now.Add(time.Minute)), scheduler.NotFound)
 		})
 		t.Run("an access token refreshes nothing", func(t *testing.T) {
-			_, err := s.UseRefreshToken(t.Context(), hash("client"), now, time.Minute)
+			err := s.UseRefreshToken(t.Context(), hash("client"), now, time.Minute, func(scheduler.Token) []scheduler.Token { return nil })
 			wantKind(t, "access token", err, scheduler.NotFound)
 		})
 	})
+}
+
+// TestRevokedTokens: what came of one sign-in ends together, also what is being
+// refreshed meanwhile.
+func TestRevokedTokens(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		revokeWhileRefreshing(t, storetest.Open(t, storetest.SQLiteURL(t)), func() {})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := storetest.PostgresURL(t)
+		revokeWhileRefreshing(t, storetest.Open(t, url), func() { waitFor(t, url, 1) })
+	})
+}
+
+func revokeWhileRefreshing(t *testing.T, s *store.Store, waiting func()) {
+	c, now := storetest.Client(t, s), moment()
+	hash := func(name string) []byte { h := sha256.Sum256([]byte(name)); return h[:] }
+	token := func(name, signIn string, refresh bool) scheduler.Token {
+		return scheduler.Token{Hash: hash(name), Refresh: refresh, ClientID: &c.ID, SignIn: signIn, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	}
+	must(t, s.AddTokens(t.Context(), token("access", "one", false), token("refresh", "one", true), token("other", "two", false)))
+	other := storetest.Client(t, s)
+	wantKind(t, "by another client", s.RevokeToken(t.Context(), hash("access"), &other.ID), scheduler.Forbidden)
+	_, err := s.Principal(t.Context(), hash("access"), now)
+	must(t, err)
+	must(t, s.RevokeToken(t.Context(), hash("unknown"), nil))
+	inside, revoked := make(chan struct{}), make(chan error, 1)
+	go func() {
+		<-inside
+		revoked <- s.RevokeToken(context.Background(), hash("access"), &c.ID)
+	}()
+	must(t, s.UseRefreshToken(t.Context(), hash("refresh"), now, time.Minute, func(used scheduler.Token) []scheduler.Token {
+		close(inside)
+		waiting()
+		return []scheduler.Token{token("next", used.SignIn, false), token("next refresh", used.SignIn, true)}
+	}))
+	must(t, <-revoked)
+	for _, name := range []string{"access", "next"} {
+		_, err := s.Principal(t.Context(), hash(name), now)
+		wantKind(t, name, err, scheduler.NotFound)
+	}
+	for _, name := range []string{"refresh", "next refresh"} {
+		err := s.UseRefreshToken(t.Context(), hash(name), now, time.Minute, func(scheduler.Token) []scheduler.Token { return nil })
+		wantKind(t, name, err, scheduler.NotFound)
+	}
+	_, err = s.Principal(t.Context(), hash("other"), now)
+	must(t, err)
 }

@@ -48,11 +48,13 @@ CREATE TABLE tokens (
     refresh    boolean     NOT NULL,
     client_id  uuid        REFERENCES clients,
     user_id    uuid        REFERENCES users,
+    sign_in    text        NOT NULL, -- the same for those that followed by refreshing
     expires_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     CHECK (num_nonnulls(client_id, user_id) = 1)
 );
 CREATE INDEX tokens_expiry ON tokens (expires_at);
+CREATE INDEX tokens_sign_in ON tokens (sign_in);
 
 -- Who changed what, written with the change. Ids are text: it outlives what it tells of.
 CREATE TABLE audit (
@@ -495,11 +497,13 @@ CREATE TABLE delivery_tries (
 CREATE TABLE once_keys (
     caller       text NOT NULL,
     key          text NOT NULL CHECK (key <> ''),
-    hash         bytea NOT NULL,           -- of the request
+    hash         bytea NOT NULL,           -- of the request, keyed
     token        text NOT NULL,             -- of who is doing it
     leased_until timestamptz NOT NULL,
     done_at      timestamptz,
     ids          text NOT NULL DEFAULT '',  -- of what it made, ascending, as runs: 1-3,7
+    call_id      text NOT NULL DEFAULT '',  -- that it made
+    answer       text NOT NULL DEFAULT '',  -- what is told again that rows cannot tell
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (caller, key)
 );

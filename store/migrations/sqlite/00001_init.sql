@@ -49,11 +49,13 @@ CREATE TABLE tokens (
     refresh    boolean     NOT NULL,
     client_id  text        REFERENCES clients (id),
     user_id    text        REFERENCES users (id),
+    sign_in    text        NOT NULL, -- the same for those that followed by refreshing
     expires_at TIMESTAMP NOT NULL,
     created_at TIMESTAMP NOT NULL,
     CHECK ((client_id IS NULL) <> (user_id IS NULL))
 );
 CREATE INDEX tokens_expiry ON tokens (expires_at);
+CREATE INDEX tokens_sign_in ON tokens (sign_in);
 
 -- Who changed what, written with the change. Ids are text: it outlives what it tells of.
 CREATE TABLE audit (
@@ -434,11 +436,13 @@ CREATE TABLE delivery_tries (
 CREATE TABLE once_keys (
     caller       text NOT NULL,
     key          text NOT NULL CHECK (key <> ''),
-    hash         blob NOT NULL,           -- of the request
+    hash         blob NOT NULL,           -- of the request, keyed
     token        text NOT NULL,             -- of who is doing it
     leased_until TIMESTAMP NOT NULL,
     done_at      TIMESTAMP,
     ids          text NOT NULL DEFAULT '',  -- of what it made, ascending, as runs: 1-3,7
+    call_id      text NOT NULL DEFAULT '',  -- that it made
+    answer       text NOT NULL DEFAULT '',  -- what is told again that rows cannot tell
     created_at   TIMESTAMP NOT NULL,
     PRIMARY KEY (caller, key)
 );
