@@ -296,6 +296,26 @@ func TestClaimKeepsToTheWindow(t *testing.T) {
 	})
 }
 
+// A queue that takes a window while that is opened, and that a claim held until
+// the former opening, is woken.
+func TestAWindowIsTakenWhileItIsOpened(t *testing.T) {
+	w := newWorld(t, storetest.Open(t, storetest.PostgresURL(t)), 1) // SQLite has one writer at a time
+	ctx, owner, id := t.Context(), w.join("n1"), w.window(false)
+	w.addDue(1)
+	_, err := w.s.UpdateInterval(ctx, w.cl.ID, *id, func(i *scheduler.Interval) error {
+		i.Conditions = w.conditions(true)
+		_, err := w.s.UpdateQueue(ctx, w.cl.ID, w.queue.ID, func(q *scheduler.Queue) error { q.IntervalID = id; return nil })
+		if n := len(w.claim(owner, 9).Started); n != 0 {
+			t.Errorf("%d started before the window was opened", n)
+		}
+		return err
+	})
+	must(t, err)
+	if n := len(w.claim(owner, 9).Started); n != 1 {
+		t.Errorf("%d started once it was", n)
+	}
+}
+
 // What waits for a window that never opens is finished at once, not when a slot
 // comes free.
 func TestAFullQueueWhoseWindowNeverOpens(t *testing.T) {
