@@ -61,6 +61,7 @@ func swallow(p *storetest.Proxy, having string) (swallowed *atomic.Bool) {
 // What a claim started is not dialled if nobody heard that it committed: it is
 // released, and dialled as the same attempt.
 func TestTheAnswerToAClaimIsLost(t *testing.T) {
+	t.Parallel()
 	var dialled atomic.Int32
 	dial := func(ctx context.Context, c scheduler.Call, bridged func(time.Time)) scheduler.Outcome {
 		dialled.Add(1)
@@ -86,6 +87,7 @@ func TestTheAnswerToAResultIsLost(t *testing.T) {
 		"of the end":    "UPDATE attempts a SET answered_at",
 	} {
 		t.Run(which, func(t *testing.T) {
+			t.Parallel()
 			onPostgres(t, rigOptions{dial: talk(300 * time.Millisecond), limit: 2}, func(r *rig, p *storetest.Proxy) {
 				swallowed := swallow(p, having)
 				tasks := r.post(3, func(now time.Time, t *scheduler.Task) {
@@ -128,6 +130,7 @@ func (r *rig) count(p *storetest.Proxy, query string) int {
 // A row that PostgreSQL refuses ends its own task alone, and a bridge that it
 // refuses is made good by the end.
 func TestPostgresRefusesRows(t *testing.T) {
+	t.Parallel()
 	const bad = 500
 	dial := func(_ context.Context, c scheduler.Call, bridged func(time.Time)) scheduler.Outcome {
 		o := outcome(scheduler.Answered)
@@ -172,6 +175,7 @@ func TestTheNetworkGoesSilentInAClaim(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the limits are waited for without -short")
 	}
+	t.Parallel()
 	var dialled atomic.Int32
 	dial := func(ctx context.Context, c scheduler.Call, bridged func(time.Time)) scheduler.Outcome {
 		dialled.Add(1)
@@ -288,6 +292,7 @@ func TestAQueueThatIsHeldWhenItIsDue(t *testing.T) {
 // Two machines whose clocks are wrong, each in its own way, keep a start rate
 // together, by the database's clock.
 func TestTwoWrongClocksKeepTheStartRate(t *testing.T) {
+	t.Parallel()
 	const starts = 40
 	var mu sync.Mutex
 	var off []time.Duration // of the node's clock from the right one, at each start

@@ -25,7 +25,7 @@ const (
 func BenchmarkMemory(b *testing.B) {
 	dir := b.TempDir()
 	binary := filepath.Join(dir, "ringback")
-	if out, err := exec.Command("go", "build", "-trimpath", "-o", binary, "ringback/cmd/ringback").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "ringback/cmd/ringback").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
 	for name, url := range map[string]func(dir string) string{
@@ -99,7 +99,7 @@ func (m *memory) post(n, due int) {
 	tasks := make([]map[string]any, n)
 	for i := range tasks {
 		tasks[i] = map[string]any{
-			"name": fmt.Sprint("order ", i), "a_number": fmt.Sprintf("+3906123%05d", i), "b_number": "+390612349999",
+			"name": fmt.Sprint("order ", i), "a_number": fmt.Sprintf("+3906%07d1", i), "b_number": "+390612349999",
 			"extension_id": m.client.extension, "start_time_utc": due, "url_after": "https://crm.example.com/after",
 			"variables": map[string]string{"order": fmt.Sprint(i)},
 		}
