@@ -11,6 +11,7 @@ const (
 	EventBeforeAgain EventKind = "before_again" // a later attempt begins
 	EventSuccess     EventKind = "success"      // A and B are connected
 	EventAfter       EventKind = "after"        // the task is finished
+	EventAccountTask EventKind = "account_task" // a run of a recurring task has ended: see RunEvent
 )
 
 // Event is owed to a URL of a task by a transition; it is written in the

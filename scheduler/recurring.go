@@ -65,6 +65,7 @@ type AccountTask struct {
 	CreatedAt       time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 	ModifiedAt      time.Time `gorm:"serializer:instant"`
 	ModifiedBy      string
+	Running         bool `gorm:"->"` // a run is under way; only read
 }
 
 // RunID is the row number of a run of a recurring task.
@@ -95,7 +96,6 @@ type AccountTaskRun struct {
 	RunBy         string    // who asked for it; RunByScheduler if nobody did
 	Detail        string    // what it did, or what was wrong
 	Tries         int       // how often it was begun: more than once after a crash
-	Node          string    // that works on it
 	LeaseToken    string    // of who works on it; "" if nobody does
 	LeaseUntil    time.Time `gorm:"serializer:instant"` // when another may take it
 }
@@ -116,10 +116,10 @@ const (
 	AccountTaskExpired   AccountTaskStatus = "EXPIRED"   // its FinishDate is
 )
 
-// Status is how the task stands, while a run of it is under way or not.
-func (t AccountTask) Status(running bool) AccountTaskStatus {
+// Status is how the task stands.
+func (t AccountTask) Status() AccountTaskStatus {
 	switch {
-	case running:
+	case t.Running:
 		return AccountTaskRunning
 	case !t.Enabled:
 		return AccountTaskDisabled
@@ -207,7 +207,7 @@ func (t AccountTask) run(state RunState, at, now time.Time) AccountTaskRun {
 // those that were missed, as one, and the one that begins, or is skipped because
 // another is still under way. Of several times that have passed only the latest
 // is run, and only within CatchUp.
-func (t AccountTask) Turn(now time.Time, zone *time.Location, running bool) (AccountTask, []AccountTaskRun) {
+func (t AccountTask) Turn(now time.Time, zone *time.Location) (AccountTask, []AccountTaskRun) {
 	now = now.UTC().Truncate(time.Microsecond)
 	grid, due := t.Grid(zone), t.NextAt
 	var missed AccountTaskRun
@@ -242,7 +242,7 @@ func (t AccountTask) Turn(now time.Time, zone *time.Location, running bool) (Acc
 	}
 	switch {
 	case late:
-	case running:
+	case t.Running:
 		skipped := t.run(RunSkipped, due, now)
 		skipped.Detail = "the run before was still under way"
 		runs = append(runs, skipped)
@@ -253,11 +253,19 @@ func (t AccountTask) Turn(now time.Time, zone *time.Location, running bool) (Acc
 	return t, runs
 }
 
-// Ended returns the task after a run of it.
-func (t AccountTask) Ended(state RunState) AccountTask {
-	t.LastState = state
-	return t
+// RunNow returns the run of a task that somebody asks for, whatever its status,
+// and the task with it; while a run is under way that is a Conflict.
+func (t AccountTask) RunNow(by string, now time.Time) (AccountTask, AccountTaskRun, error) {
+	if t.Running {
+		return t, AccountTaskRun{}, Errorf(Conflict, "the task is running")
+	}
+	r := t.run(RunRunning, now.UTC().Truncate(time.Microsecond), now)
+	r.RunBy, t.LastRunAt, t.LastRunBy = by, r.ScheduledFor, by
+	return t, r, nil
 }
+
+// RunLease is how long a run is left to who works on it and is silent.
+const RunLease = time.Minute
 
 // Lapsed reports whether a run that was begun before a crash is to be given up:
 // its time was too long ago, or it was begun too often.

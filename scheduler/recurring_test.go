@@ -32,8 +32,8 @@ func TestScheduleOfAccountTasks(t *testing.T) {
 		"daily, its last point being its finish, is due": {scheduler.AccountTask{Enabled: true, Frequency: scheduler.Daily, StartAt: in(-3 * day), FinishAt: now}, now, false, "ACTIVE"},
 	} {
 		got, missed := c.task.Schedule(now, time.UTC)
-		if !got.NextAt.Equal(c.next) || (missed != nil) != c.missed || got.Status(false) != c.status {
-			t.Errorf("%s: next %s, missed %v, %s", name, got.NextAt, missed, got.Status(false))
+		if !got.NextAt.Equal(c.next) || (missed != nil) != c.missed || got.Status() != c.status {
+			t.Errorf("%s: next %s, missed %v, %s", name, got.NextAt, missed, got.Status())
 		}
 	}
 }
@@ -60,7 +60,9 @@ func TestTurnsOfAccountTasks(t *testing.T) {
 		"once, too late":                     {task: once, late: time.Hour + time.Second, states: "missed", next: -1, status: "COMPLETED"},
 	} {
 		task, _ := c.task.Schedule(start.Add(-time.Minute), time.UTC)
-		got, runs := task.Turn(start.Add(c.late), time.UTC, c.running)
+		task.Running = c.running
+		got, runs := task.Turn(start.Add(c.late), time.UTC)
+		got.Running = false
 		var states []string
 		for _, r := range runs {
 			states = append(states, string(r.State))
@@ -69,8 +71,8 @@ func TestTurnsOfAccountTasks(t *testing.T) {
 		if c.next < 0 {
 			want = time.Time{}
 		}
-		if strings.Join(states, " ") != c.states || !got.NextAt.Equal(want) || got.Status(false) != c.status {
-			t.Errorf("%s: %v, next %s, %s", name, states, got.NextAt, got.Status(false))
+		if strings.Join(states, " ") != c.states || !got.NextAt.Equal(want) || got.Status() != c.status {
+			t.Errorf("%s: %v, next %s, %s", name, states, got.NextAt, got.Status())
 		}
 		if last := runs[len(runs)-1]; !last.ScheduledFor.Equal(start.Add(c.at)) && last.State != scheduler.RunMissed {
 			t.Errorf("%s: it is for %s", name, last.ScheduledFor)
@@ -102,8 +104,8 @@ func TestChangesOfAccountTasks(t *testing.T) {
 		changed := is
 		c.change(&changed)
 		got, _ := changed.Change(is, now, time.UTC)
-		if !got.NextAt.Equal(c.next) || got.Status(false) != c.status {
-			t.Errorf("%s: next %s, %s", name, got.NextAt, got.Status(false))
+		if !got.NextAt.Equal(c.next) || got.Status() != c.status {
+			t.Errorf("%s: next %s, %s", name, got.NextAt, got.Status())
 		}
 	}
 	off := is

@@ -57,39 +57,10 @@ func (s *Store) addTasks(ctx context.Context, client scheduler.ClientID, queue s
 	if len(tasks) == 0 {
 		return nil, nil
 	}
-	asked := slices.Clone(tasks)
-	for i := range asked {
-		asked[i].ClientID, asked[i].QueueID = client, queue
-	}
-	named := slices.ContainsFunc(asked, func(t scheduler.Task) bool { return t.ExternalID != "" })
 	var added []scheduler.Task
 	err := s.write(ctx, func(t *tx) (err error) {
-		if err := t.introduce(asked); err != nil {
-			return err
-		}
-		if named {
-			// External ids are others' too: the queue's row comes before them.
-			if _, err := t.lockQueue(client, queue); err != nil {
-				return err
-			}
-		}
-		var known map[string]scheduler.Task
-		fresh := asked
-		if named && skip {
-			if known, err = t.known(client, queue, asked); err != nil {
-				return err
-			}
-			fresh = unknown(asked, known)
-		}
-		if err := t.insertNew(client, queue, fresh); err != nil {
-			return err
-		}
-		added = inPlace(asked, fresh, known)
-		for i := range added {
-			t.made = append(t.made, int64(added[i].ID))
-		}
-		slices.Sort(t.made)
-		return nil
+		added, _, err = t.addTasks(client, queue, tasks, skip)
+		return err
 	})
 	if errors.Is(err, scheduler.ErrData) {
 		// The schema refuses a queue of another client before we look at it.
@@ -101,6 +72,45 @@ func (s *Store) addTasks(ctx context.Context, client scheduler.ClientID, queue s
 		return nil, err
 	}
 	return added, nil
+}
+
+// addTasks inserts tasks of one queue and returns them as they are stored, in
+// order, and how many of them are new: with skip, those whose external id no task
+// of the queue has.
+func (t *tx) addTasks(client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task, skip bool) (added []scheduler.Task, n int, err error) {
+	asked := slices.Clone(tasks)
+	for i := range asked {
+		asked[i].ClientID, asked[i].QueueID = client, queue
+	}
+	if err := t.introduce(asked); err != nil {
+		return nil, 0, err
+	}
+	named := slices.ContainsFunc(asked, func(t scheduler.Task) bool { return t.ExternalID != "" })
+	if named {
+		// External ids are others' too: the queue's row comes before them.
+		if _, err := t.lockQueue(client, queue); err != nil {
+			return nil, 0, err
+		}
+	}
+	var known map[string]scheduler.Task
+	fresh := asked
+	if named && skip {
+		if known, err = t.known(client, queue, asked); err != nil {
+			return nil, 0, err
+		}
+		fresh = unknown(asked, known)
+	}
+	n = len(fresh)
+	if err := t.insertNew(client, queue, fresh); err != nil {
+		return nil, 0, err
+	}
+	added = inPlace(asked, fresh, known)
+	t.made = nil
+	for i := range added {
+		t.made = append(t.made, int64(added[i].ID))
+	}
+	slices.Sort(t.made)
+	return added, n, nil
 }
 
 // insertNew inserts tasks and gives them their ids.

@@ -84,33 +84,38 @@ var settings = []any{
 // under its lock. What is executed goes on, whatever the new limit.
 func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error) {
 	var changed scheduler.Queue
-	err := s.write(ctx, func(t *tx) error {
-		locked, err := t.lockQueue(client, id)
-		if err != nil {
-			return err
-		}
-		stored, err := readQueue(t.db, client, id)
-		if err != nil {
-			return err
-		}
-		changed = stored
-		if err := change(&changed); err != nil {
-			return err
-		}
-		changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
-		if err := t.useInterval(changed); err != nil {
-			return err
-		}
-		err = queues(t.db, client).Where("id = ?", id).Select("Name", settings...).Updates(changed).Error
-		if err != nil {
-			return err
-		}
-		t.saw(stored, changed)
-		locked[0].queue = changed
-		locked[0].runtime.Brake = locked[0].runtime.Brake.Edited(stored.Brake, changed.Brake, t.now().UTC())
-		return t.reconsider(locked)
+	err := s.write(ctx, func(t *tx) (err error) {
+		changed, err = t.updateQueue(client, id, change)
+		return err
 	})
 	return changed, err
+}
+
+func (t *tx) updateQueue(client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error) {
+	locked, err := t.lockQueue(client, id)
+	if err != nil {
+		return scheduler.Queue{}, err
+	}
+	stored, err := readQueue(t.db, client, id)
+	if err != nil {
+		return scheduler.Queue{}, err
+	}
+	changed := stored
+	if err := change(&changed); err != nil {
+		return changed, err
+	}
+	changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
+	if err := t.useInterval(changed); err != nil {
+		return changed, err
+	}
+	err = queues(t.db, client).Where("id = ?", id).Select("Name", settings...).Updates(changed).Error
+	if err != nil {
+		return changed, err
+	}
+	t.saw(stored, changed)
+	locked[0].queue = changed
+	locked[0].runtime.Brake = locked[0].runtime.Brake.Edited(stored.Brake, changed.Brake, t.now().UTC())
+	return changed, t.reconsider(locked)
 }
 
 // ResetBrake closes the brake of a queue and forgets what it counted: what is

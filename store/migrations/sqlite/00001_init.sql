@@ -393,7 +393,7 @@ CREATE TABLE deliveries (
     client_id   text        NOT NULL REFERENCES clients (id),
     task_id     integer      NOT NULL,
     event_id    text        NOT NULL,
-    kind        text        NOT NULL CHECK (kind IN ('before', 'before_again', 'success', 'after')),
+    kind        text        NOT NULL CHECK (kind IN ('before', 'before_again', 'success', 'after', 'account_task')),
     attempt     integer     NOT NULL,
     sequence    integer     NOT NULL CHECK (sequence > 0),
     origin      text        NOT NULL, -- scheme, host and port: what order and isolation are kept for
@@ -432,6 +432,82 @@ CREATE TABLE delivery_tries (
     PRIMARY KEY (delivery_id, number)
 );
 
+-- Recurring tasks of accounts. next_at is when one is claimed, as everything else is.
+CREATE TABLE account_tasks (
+    id               text PRIMARY KEY,
+    account_id       text NOT NULL REFERENCES accounts (id),
+    client_id        text NOT NULL REFERENCES clients (id), -- that it acts as
+    job              text NOT NULL, -- of the catalogue
+    enabled          boolean NOT NULL,
+    frequency        integer NOT NULL CHECK (frequency BETWEEN 0 AND 6),
+    start_at         TIMESTAMP,
+    finish_at        TIMESTAMP,
+    anchor           TIMESTAMP NOT NULL, -- of the grid
+    parameters       text NOT NULL,
+    content_type     text NOT NULL,
+    notification     integer NOT NULL DEFAULT 0 CHECK (notification BETWEEN 0 AND 3),
+    notification_url text NOT NULL DEFAULT '',
+    next_at          TIMESTAMP,
+    last_run_at      TIMESTAMP,
+    last_run_by      text NOT NULL DEFAULT '',
+    last_state       text NOT NULL DEFAULT '',
+    created_at       TIMESTAMP NOT NULL,
+    modified_at      TIMESTAMP NOT NULL,
+    modified_by      text NOT NULL,
+    CHECK (enabled OR next_at IS NULL),
+    CHECK (notification < 2 OR notification_url <> '')
+);
+CREATE INDEX account_tasks_account ON account_tasks (account_id, id);
+CREATE INDEX account_tasks_due ON account_tasks (next_at) WHERE next_at IS NOT NULL;
+
+-- Their runs. One that runs is worked on by whoever has the lease, and ends in the
+-- transaction that does what it is for.
+CREATE TABLE account_task_runs (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_task_id text NOT NULL REFERENCES account_tasks (id) ON DELETE CASCADE,
+    state           text NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'skipped', 'missed')),
+    scheduled_for   TIMESTAMP NOT NULL,
+    times           integer NOT NULL CHECK (times > 0),
+    started_at      TIMESTAMP NOT NULL,
+    ended_at        TIMESTAMP,
+    run_by          text NOT NULL,
+    detail          text NOT NULL DEFAULT '',
+    tries           integer NOT NULL DEFAULT 0,
+    lease_token     text NOT NULL DEFAULT '',
+    lease_until     TIMESTAMP,
+    CHECK ((state = 'running') = (ended_at IS NULL)),
+    CHECK ((lease_token = '') = (lease_until IS NULL)),
+    CHECK (state = 'running' OR lease_token = '')
+);
+CREATE UNIQUE INDEX account_task_runs_running ON account_task_runs (account_task_id) WHERE state = 'running';
+CREATE INDEX account_task_runs_log ON account_task_runs (account_task_id, id);
+CREATE INDEX account_task_runs_age ON account_task_runs (ended_at) WHERE ended_at IS NOT NULL;
+
+-- E-mails on their way, one row each, written with what they tell.
+CREATE TABLE mails (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id  text NOT NULL REFERENCES accounts (id),
+    message_id  text NOT NULL,
+    recipient   text NOT NULL CHECK (recipient <> ''),
+    subject     text NOT NULL,
+    text_body   text NOT NULL,
+    html_body   text NOT NULL,
+    attached_as text NOT NULL DEFAULT '', -- the name of the attachment; '': none
+    attachment  blob,
+    state       text NOT NULL CHECK (state IN ('ready', 'sent', 'dead')),
+    tries       integer NOT NULL DEFAULT 0,
+    last_error  text NOT NULL DEFAULT '',
+    next_at     TIMESTAMP NOT NULL,
+    lease_token text NOT NULL DEFAULT '',
+    lease_until TIMESTAMP,
+    created_at  TIMESTAMP NOT NULL,
+    ended_at    TIMESTAMP,
+    CHECK ((state = 'ready') = (ended_at IS NULL)),
+    CHECK ((lease_token = '') = (lease_until IS NULL))
+);
+CREATE INDEX mails_ready ON mails (next_at, id) WHERE state = 'ready';
+CREATE INDEX mails_age ON mails (ended_at) WHERE ended_at IS NOT NULL;
+
 -- Requests that are to be done once, by the key that they were sent with.
 CREATE TABLE once_keys (
     caller       text NOT NULL,
@@ -449,6 +525,9 @@ CREATE TABLE once_keys (
 CREATE INDEX once_keys_age ON once_keys (created_at);
 
 -- +goose Down
+DROP TABLE mails;
+DROP TABLE account_task_runs;
+DROP TABLE account_tasks;
 DROP TABLE once_keys;
 DROP TABLE live_calls;
 DROP TABLE callbacks;

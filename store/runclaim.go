@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm/clause"
+
+	"ringback/scheduler"
+)
+
+// Whether anything is to be claimed, without a lock: most looks end here.
+const (
+	undoneRuns = `state = 'running' AND (lease_until IS NULL OR lease_until <= ?)`
+
+	anyRun = `SELECT EXISTS (SELECT 1 FROM account_tasks WHERE next_at <= $1)
+		OR EXISTS (SELECT 1 FROM account_task_runs WHERE state = 'running' AND (lease_until IS NULL OR lease_until <= $1))`
+
+	// As freeDeliveries does.
+	freeRuns = `UPDATE account_task_runs SET lease_token = '', lease_until = NULL
+		WHERE state = 'running' AND substr(lease_token, 1, length($1)) = $1 AND substr(lease_token, 1, length($2)) <> $2`
+)
+
+// FreeRuns lets go the runs that former lives of the owner's node were doing when
+// they ended.
+func (s *Store) FreeRuns(ctx context.Context, owner scheduler.Owner) error {
+	return s.write(ctx, func(t *tx) error {
+		_, err := t.pool.ExecContext(ctx, freeRuns, nodesLeases(owner.Node), leaseOf(owner))
+		return err
+	})
+}
+
+// KeepRun keeps a run for who claimed it; ok is false if another has it.
+func (s *Store) KeepRun(ctx context.Context, r scheduler.AccountTaskRun, until time.Time) (ok bool, err error) {
+	err = s.write(ctx, func(t *tx) error {
+		res := t.db.Model(&scheduler.AccountTaskRun{}).Where("id = ? AND state = ? AND lease_token = ?", r.ID, scheduler.RunRunning, r.LeaseToken).
+			Select("LeaseUntil").Updates(scheduler.AccountTaskRun{LeaseUntil: until})
+		ok = res.RowsAffected > 0
+		return res.Error
+	})
+	return ok, err
+}
+
+// ClaimRun leases a run that is to be done: one that was begun and is nobody's,
+// else that of a task whose time has come. Of two nodes that ask at the same time
+// one gets it.
+func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Time) (work scheduler.RunWork, ok bool, err error) {
+	now = now.UTC().Truncate(time.Microsecond)
+	for ctx.Err() == nil {
+		var any bool
+		if err := s.reads.WithContext(ctx).Raw(anyRun, now).Scan(&any).Error; err != nil || !any {
+			return work, false, err
+		}
+		looked := false
+		err := s.write(ctx, func(t *tx) error {
+			work, looked, ok = scheduler.RunWork{}, false, false
+			run, found, err := t.undone(now)
+			if err != nil {
+				return err
+			}
+			if !found {
+				if run, found, err = t.turn(now); err != nil {
+					return err
+				}
+			}
+			if looked = found; !found || run.State != scheduler.RunRunning {
+				return nil
+			}
+			run.Tries++
+			run.LeaseToken, run.LeaseUntil = leaseOf(owner)+rand.Text(), now.Add(scheduler.RunLease)
+			if err := t.saveRun(run); err != nil {
+				return err
+			}
+			work, err = t.runWork(run)
+			ok = err == nil
+			return err
+		})
+		if err != nil || ok || !looked {
+			return work, ok, err
+		}
+	}
+	return work, false, ctx.Err()
+}
+
+// undone locks a run that was begun and is nobody's. One that has lapsed it ends.
+func (t *tx) undone(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
+	run, err = one[scheduler.AccountTaskRun](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
+		Where(undoneRuns, now).Order("id"), "")
+	if scheduler.KindOf(err) == scheduler.NotFound {
+		return run, false, nil
+	}
+	if err != nil || !run.Lapsed(now) {
+		return run, err == nil, err
+	}
+	run.State, run.EndedAt, run.LeaseToken, run.LeaseUntil = scheduler.RunMissed, now, "", time.Time{}
+	run.Detail = "it was begun, and no node was there in time to end it"
+	if run.Tries >= scheduler.RunTries {
+		run.State, run.Detail = scheduler.RunFailed, fmt.Sprintf("it was begun %d times and never ended", run.Tries)
+	}
+	if err := t.saveRun(run); err != nil {
+		return run, false, err
+	}
+	return run, true, t.db.Model(&scheduler.AccountTask{}).Where("id = ?", run.AccountTaskID).
+		Select("LastState").Updates(scheduler.AccountTask{LastState: run.State}).Error
+}
+
+// turn lets the time of a task come that is due, and returns the last of the runs
+// that this makes.
+func (t *tx) turn(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
+	due, err := one[scheduler.AccountTask](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
+		Where("next_at <= ?", now).Order("next_at, id"), "")
+	if scheduler.KindOf(err) == scheduler.NotFound {
+		return run, false, nil
+	}
+	if err != nil {
+		return run, false, err
+	}
+	task, err := readAccountTask(t.db, due.AccountID, due.ID) // a look of its own, after the lock
+	if err != nil {
+		return run, false, err
+	}
+	account, err := one[scheduler.Account](t.db.Where("id = ?", task.AccountID), "there is no account %s", task.AccountID)
+	if err != nil {
+		return run, false, err
+	}
+	zone, err := t.zone(account.TimeZone)
+	if err != nil {
+		return run, false, err
+	}
+	task, runs := task.Turn(now, zone)
+	if err := t.saveAccountTask(task); err != nil {
+		return run, false, err
+	}
+	for i := range runs {
+		if err := t.db.Create(&runs[i]).Error; err != nil {
+			return run, false, err
+		}
+	}
+	return runs[len(runs)-1], true, nil
+}
+
+// runWork reads what it takes to do a run.
+func (t *tx) runWork(run scheduler.AccountTaskRun) (scheduler.RunWork, error) {
+	work := scheduler.RunWork{Run: run}
+	var err error
+	if work.Task, err = one[scheduler.AccountTask](t.db.Where("id = ?", run.AccountTaskID), "there is no task %s", run.AccountTaskID); err != nil {
+		return work, err
+	}
+	if work.Account, err = one[scheduler.Account](t.db.Where("id = ?", work.Task.AccountID), "there is no account %s", work.Task.AccountID); err != nil {
+		return work, err
+	}
+	work.Client, err = one[scheduler.Client](t.db.Where("id = ?", work.Task.ClientID), "there is no client %s", work.Task.ClientID)
+	return work, err
+}
+
+// postedDetail says what a run posted.
+func postedDetail(queue scheduler.QueueID, n, there int) string {
+	s := fmt.Sprintf("posted %d tasks to task scheduler %d", n, queue)
+	if there > 0 {
+		s += fmt.Sprintf("; %d were there already", there)
+	}
+	return s
+}
