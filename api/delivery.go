@@ -58,16 +58,16 @@ type tryAnswer struct {
 }
 
 // eventType spells a kind of event as its body does.
-func eventType(k scheduler.EventKind) string { return "task." + string(k) }
+func eventType(k scheduler.EventKind) string { return webhooks.EventType(k) }
 
 // kinds are the types of events, by their names.
 var kinds = []scheduler.EventKind{
-	scheduler.EventBefore, scheduler.EventBeforeAgain, scheduler.EventSuccess, scheduler.EventAfter,
+	scheduler.EventBefore, scheduler.EventBeforeAgain, scheduler.EventSuccess, scheduler.EventAfter, scheduler.EventAccountTask,
 }
 
 func tellDelivery(d scheduler.Delivery) deliveryAnswer {
 	a := deliveryAnswer{
-		ID: d.ID, EventID: d.EventID, Type: eventType(d.Kind), TaskID: d.TaskID, Attempt: d.Attempt, Sequence: d.Sequence,
+		ID: d.ID, EventID: d.EventID, Type: eventType(d.Kind), TaskID: max(d.TaskID, 0), Attempt: d.Attempt, Sequence: d.Sequence,
 		URL: d.URL, State: d.State, Tries: d.Tries, LastError: d.LastError, Expires: date(d.ExpiresAt),
 		CreateDate: date(d.CreatedAt), EndDate: date(d.EndedAt),
 	}
@@ -127,7 +127,7 @@ func kindOf(fault func(message string), given string) scheduler.EventKind {
 			return k
 		}
 	}
-	fault("must be one of task.before, task.before_again, task.success, task.after")
+	fault("must be one of task.before, task.before_again, task.success, task.after, account_task.finished")
 	return ""
 }
 

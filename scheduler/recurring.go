@@ -100,6 +100,9 @@ type AccountTaskRun struct {
 	LeaseUntil    time.Time `gorm:"serializer:instant"` // when another may take it
 }
 
+// RunsKeep is how long runs are kept.
+const RunsKeep = 365 * 24 * time.Hour
+
 // RunByScheduler is who runs what is due.
 const RunByScheduler = "scheduler"
 

@@ -211,6 +211,9 @@ func (t *tx) effect(work scheduler.RunWork, o *scheduler.RunOutcome) error {
 	if len(o.Tasks) == 0 {
 		return nil
 	}
+	if _, err := t.lockQueue(work.Client.ID, o.Queue); err != nil {
+		return err // before the schema refuses it
+	}
 	_, n, err := t.addTasks(work.Client.ID, o.Queue, o.Tasks, true)
 	if err != nil {
 		return err

@@ -21,6 +21,10 @@ const (
 
 	forgetBulks = `DELETE FROM bulk_jobs WHERE id IN (SELECT id FROM bulk_jobs WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)`
 
+	forgetRuns = `DELETE FROM account_task_runs WHERE id IN (SELECT id FROM account_task_runs WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)`
+
+	forgetMails = `DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)`
+
 	forgetAudit = `DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= $1 ORDER BY at LIMIT $2)`
 
 	forgetExternalIDs = `DELETE FROM external_ids WHERE (queue_id, external_id) IN
@@ -69,7 +73,8 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep scheduler.Keep) 
 	if err := s.forgetDeliveries(ctx, now); err != nil {
 		return err
 	}
-	return s.forget(ctx, now, old{forgetHolds, keep.Finished}, old{forgetBulks, scheduler.BulksKeep}, old{forgetAudit, scheduler.AuditKeep})
+	return s.forget(ctx, now, old{forgetHolds, keep.Finished}, old{forgetBulks, scheduler.BulksKeep}, old{forgetAudit, scheduler.AuditKeep},
+		old{forgetRuns, scheduler.RunsKeep}, old{forgetMails, scheduler.MailKeep})
 }
 
 // aged is a row as a walk sees it.

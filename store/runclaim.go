@@ -23,6 +23,9 @@ const (
 		WHERE state = 'running' AND substr(lease_token, 1, length($1)) = $1 AND substr(lease_token, 1, length($2)) <> $2`
 )
 
+// undoneLook is how many runs that nobody does one claim looks at.
+const undoneLook = 16
+
 // FreeRuns lets go the runs that former lives of the owner's node were doing when
 // they ended.
 func (s *Store) FreeRuns(ctx context.Context, owner scheduler.Owner) error {
@@ -86,8 +89,24 @@ func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Ti
 
 // undone locks a run that was begun and is nobody's. One that has lapsed it ends.
 func (t *tx) undone(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
-	run, err = one[scheduler.AccountTaskRun](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
-		Where(undoneRuns, now).Order("id"), "")
+	var left []scheduler.AccountTaskRun
+	if err := t.db.Where(undoneRuns, now).Order("id").Limit(undoneLook).Find(&left).Error; err != nil {
+		return run, false, err
+	}
+	for _, run := range left {
+		if run, found, err = t.takeUndone(run, now); found || err != nil {
+			return run, found, err
+		}
+	}
+	return run, false, nil
+}
+
+// takeUndone locks a run, after its task, if nobody else holds them or was first.
+func (t *tx) takeUndone(run scheduler.AccountTaskRun, now time.Time) (_ scheduler.AccountTaskRun, found bool, err error) {
+	free := clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}
+	if _, err = one[scheduler.AccountTask](t.db.Clauses(free).Where("id = ?", run.AccountTaskID), ""); err == nil {
+		run, err = one[scheduler.AccountTaskRun](t.db.Clauses(free).Where("id = ?", run.ID).Where(undoneRuns, now), "")
+	}
 	if scheduler.KindOf(err) == scheduler.NotFound {
 		return run, false, nil
 	}
