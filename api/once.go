@@ -76,8 +76,8 @@ func onceOf(c echo.Context, me caller, key string) (scheduler.Once, error) {
 	if err != nil {
 		return scheduler.Once{}, err
 	}
+	putBack(c, body)
 	r := c.Request()
-	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 	h := sha256.New()
 	for _, part := range []string{r.Method, c.Path(), strings.Join(c.ParamValues(), "/"), r.URL.RawQuery, body} {
 		_, _ = io.WriteString(h, part+"\x00") // never fails
@@ -87,6 +87,11 @@ func onceOf(c echo.Context, me caller, key string) (scheduler.Once, error) {
 		caller = "client " + string(me.Client.ID)
 	}
 	return scheduler.Once{Caller: caller, Key: key, Hash: h.Sum(nil), Token: rand.Text()}, nil
+}
+
+// putBack makes a body that was read the body of its request again.
+func putBack(c echo.Context, body string) {
+	c.Request().Body, c.Request().ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 }
 
 // only returns the id of what a request made that makes one thing.

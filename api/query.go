@@ -68,6 +68,29 @@ func plain(handle func(echo.Context, caller) error) func(echo.Context, caller) e
 	}
 }
 
+// bare returns a handler of requests that take neither parameters nor a body,
+// but for an object without members.
+func bare(handle func(echo.Context, caller) error) func(echo.Context, caller) error {
+	return plain(func(c echo.Context, me caller) error {
+		text, err := readBody(c)
+		if err == nil && text != "" {
+			var d *decoder
+			putBack(c, text)
+			if d, err = newDecoder(c, callback.lenient); err == nil {
+				nothing.read(d, &struct{}{})
+				err = d.err()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return handle(c, me)
+	})
+}
+
+// nothing is an object without members.
+var nothing = newShape[struct{}]()
+
 // all returns every value of a parameter.
 func (q *query) all(name string) []string {
 	q.known[name] = true

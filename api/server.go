@@ -166,7 +166,7 @@ func (s *Server) routes() {
 		g.PUT("/task_scheduler/:scheduler_id", guard.client(plain(queues.change)))
 		g.DELETE("/task_scheduler/:scheduler_id", guard.client(queues.remove))
 		g.GET("/task_scheduler/:scheduler_id/stats", guard.client(stats.get))
-		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(onces.once(plain(queues.resetBrake), queues.resetAgain)))
+		g.POST("/task_scheduler/:scheduler_id/asr_reset", guard.client(onces.once(bare(queues.resetBrake), queues.resetAgain)))
 		g.GET("/task_scheduler/:scheduler_id/events", guard.client(events.listen))
 		for _, name := range []string{"task", "tasks"} {
 			path := "/task_scheduler/:scheduler_id/" + name
@@ -197,10 +197,10 @@ func (s *Server) routes() {
 		g.GET("/call_history", guard.client(calls.list))
 		g.GET("/call_history/:call_uuid", guard.client(plain(calls.get)))
 		g.GET("/webhooks/secrets", guard.client(plain(secrets.list)))
-		g.POST("/webhooks/secrets", guard.client(plain(secrets.add)))
+		g.POST("/webhooks/secrets", guard.client(bare(secrets.add)))
 		g.GET("/webhooks/deliveries", guard.client(deliveries.list))
 		g.GET("/webhooks/deliveries/:delivery_id", guard.client(plain(deliveries.get)))
-		g.POST("/webhooks/deliveries/:delivery_id/resend", guard.client(onces.once(plain(deliveries.resend), deliveries.again)))
+		g.POST("/webhooks/deliveries/:delivery_id/resend", guard.client(onces.once(bare(deliveries.resend), deliveries.again)))
 		g.POST("/webhooks/resend", guard.client(onces.once(plain(deliveries.resendAll), deliveries.allAgain)))
 		g.GET("/webhooks/destinations", guard.client(destinations.list))
 		g.GET("/webhooks/destinations/:destination_id", guard.client(plain(destinations.get)))
