@@ -23,6 +23,7 @@ type massacre struct {
 	tasks    int
 	limit    int
 	freeze   bool // also stop a process for longer than its lease, and let it go on
+	tillOver bool // end as soon as more calls were up than the limit allows
 	limitFor time.Duration
 
 	posted   int // tasks so far
@@ -123,6 +124,9 @@ func (m *massacre) run(t *testing.T) string {
 			}
 			ids = append(ids, more...)
 		}
+		if m.tillOver && m.over() {
+			return strings.Join(m.judgeCalls(), "\n")
+		}
 		if time.Now().After(end) {
 			unfinished := fmt.Sprintf("%d tasks are unfinished after %s, %v", left, m.limitFor, err)
 			return strings.Join(append(m.judgeCalls(), unfinished), "\n")
@@ -192,6 +196,12 @@ func (m *massacre) judge(ids []int64) string {
 		}
 	}
 	return strings.Join(faults, "\n")
+}
+
+// over reports whether more calls were up than the limit allows.
+func (m *massacre) over() bool {
+	v, err := judgement(m.journal(), m.gone)
+	return err == nil && v.peak > m.limit
 }
 
 // judgeCalls looks at the carrier's journal alone.

@@ -38,7 +38,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := &massacre{
 				binary: buildMutant(t, edits), dir: t.TempDir(), database: storetest.PostgresURL(t),
-				nodes: 3, tasks: 300, limit: 10, freeze: true, limitFor: 90 * time.Second,
+				nodes: 3, tasks: 300, limit: 10, freeze: true, tillOver: true, limitFor: 90 * time.Second,
 			}
 			fault := m.run(t)
 			if !strings.Contains(fault, "calls were up at one time") {
