@@ -63,3 +63,6 @@ func AwakeQueues(s *Store, of scheduler.QueueID, n int, since time.Time) error {
 
 // Refuses reports whether an error says that a row may not be as it is.
 func Refuses(err error) bool { return refusesRow(err) }
+
+// WakeChannel is where nodes are told of what may start.
+const WakeChannel = wakeChannel

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/scheduler"
 	"ringback/store/storetest"
 )
 
@@ -16,7 +17,6 @@ import (
 const (
 	memoryCalls   = 1000
 	memoryTasks   = 1_000_000
-	memoryBatch   = 50_000
 	memorySettles = 5 * time.Second
 )
 
@@ -59,11 +59,12 @@ func (m *memory) run() {
 	m.await("executed", memoryCalls)
 	m.tell("calls")
 	m.restart() // it leaves nothing of them
-	for range memoryTasks / memoryBatch {
-		m.post(memoryBatch, int(24*time.Hour/time.Second))
+	for _, batch := range []int{1000, scheduler.MaxBatch} {
+		for range memoryTasks / 2 / batch {
+			m.post(batch, int(24*time.Hour/time.Second))
+		}
+		m.tell(fmt.Sprint("POSTs-of-", batch))
 	}
-	m.await("scheduled", memoryTasks)
-	m.tell("taken")
 	m.restart()
 	m.await("scheduled", memoryTasks)
 	m.tell("waiting")
