@@ -117,6 +117,9 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	if _, err := t.apply(locked, trs); err != nil {
 		return err
 	}
+	if err := t.noteClaim(owner, claimed.Started); err != nil {
+		return err
+	}
 	return t.saveRuntimes(locked)
 }
 

@@ -28,20 +28,29 @@ const (
 	renewLease = `UPDATE nodes SET expires_at = $3 WHERE id = $1 AND epoch = $2`
 
 	// A node without executed tasks, other calls and answered legs leaves nothing to be taken over.
-	lapsedNodes = `SELECT id FROM nodes n WHERE expires_at <= $1 AND id <> $2
-		AND (EXISTS (SELECT 1 FROM tasks WHERE node = n.id AND status = 'executed')
+	lapsedNodes       = lapsed + `claims WHERE node = n.id)` + lapsedOtherwise
+	lapsedNodesSQLite = lapsed + `tasks WHERE node = n.id AND status = 'executed')` + lapsedOtherwise
+
+	lapsed          = `SELECT id FROM nodes n WHERE expires_at <= $1 AND id <> $2 AND (EXISTS (SELECT 1 FROM `
+	lapsedOtherwise = `
 			OR EXISTS (SELECT 1 FROM callbacks WHERE node = n.id AND epoch = n.epoch)
 			OR EXISTS (SELECT 1 FROM dialogs WHERE node = n.id)) ORDER BY id`
 
 	raiseEpoch = `UPDATE nodes SET epoch = epoch + 1 WHERE id = $1 AND expires_at <= $2`
 
-	ownExecuted = `UPDATE tasks SET node = $2, epoch = $3 WHERE node = $1 AND status = 'executed'`
+	ownExecuted = `UPDATE tasks t SET node = $2, epoch = $3 FROM ` + named + `
+		WHERE t.queue_id = n.queue_id AND t.id = n.id AND t.node = $1 AND t.status = 'executed'`
 
 	ownExecutedSQLite = `UPDATE tasks SET node = $1, epoch = $2 WHERE status = 'executed'`
 
-	readExecuted = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed' ORDER BY t.id`
+	// Where rows of former processes stand beside each other, as in tests.
+	ownOthersSQLite = `UPDATE tasks SET node = $2, epoch = $3 WHERE node = $1 AND status = 'executed'`
 
-	readOdd = `SELECT ` + taskColumns + `, a.node FROM tasks t JOIN attempts a ON a.call_id = t.call_id WHERE t.node = $1 AND t.status = 'executed'
+	readExecuted = `SELECT ` + taskColumns + namedTasks + executing + ` ORDER BY t.id`
+
+	readExecutedSQLite = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed' ORDER BY t.id`
+
+	readOdd = `SELECT ` + taskColumns + `, a.node` + namedTasks + ` JOIN attempts a ON a.call_id = t.call_id` + executing + `
 		AND (t.cancel_requested OR t.call_id <> ALL ($2::text[])) ORDER BY t.id`
 
 	readOddSQLite = `SELECT ` + taskColumns + `, a.node FROM tasks t JOIN attempts a ON a.call_id = t.call_id WHERE t.node = $1 AND t.status = 'executed'
@@ -88,7 +97,7 @@ func (s *Store) Join(ctx context.Context, node string, now time.Time, lease time
 				_, err = t.pool.ExecContext(ctx, ownLegsSQLite, node)
 			}
 		} else {
-			_, err = t.pool.ExecContext(ctx, ownExecuted, node, node, owner.Epoch)
+			_, err = t.pool.ExecContext(ctx, ownExecuted, node, node, owner.Epoch) // its claims stay its own
 		}
 		if err != nil {
 			return err
@@ -108,7 +117,11 @@ func (t *tx) lockNode(node string) error {
 }
 
 func (t *tx) executed(node string) ([]scheduler.Task, error) {
-	return collect(t, readExecuted, []any{node}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
+	query := readExecuted
+	if t.postgres == nil {
+		query = readExecutedSQLite
+	}
+	return collect(t, query, []any{node}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
 }
 
 // Renew extends the lease of the owner; ErrFenced if its epoch was raised. On
@@ -141,9 +154,13 @@ func (s *Store) TakeOver(ctx context.Context, owner scheduler.Owner, now time.Ti
 	ctx, cancel := s.within(ctx, workerPatience)
 	defer cancel()
 	var taken []scheduler.Task
+	query := lapsedNodesSQLite
+	if s.postgres != nil {
+		query = lapsedNodes
+	}
 	err := s.write(ctx, func(t *tx) error {
 		taken = nil
-		lapsed, err := collect(t, lapsedNodes, []any{now.UTC(), owner.Node}, func(r *sql.Rows, id *string) error { return r.Scan(id) })
+		lapsed, err := collect(t, query, []any{now.UTC(), owner.Node}, func(r *sql.Rows, id *string) error { return r.Scan(id) })
 		if err != nil || len(lapsed) == 0 {
 			return err
 		}
@@ -177,8 +194,17 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.pool.ExecContext(t.ctx, ownExecuted, node, owner.Node, owner.Epoch); err != nil {
+	own := ownOthersSQLite
+	if t.postgres != nil {
+		own = ownExecuted
+	}
+	if _, err := t.pool.ExecContext(t.ctx, own, node, owner.Node, owner.Epoch); err != nil {
 		return nil, err
+	}
+	if t.postgres != nil {
+		if _, err := t.pool.ExecContext(t.ctx, passClaims, node, owner.Node); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := t.pool.ExecContext(t.ctx, ownLegs, node, owner.Node); err != nil {
 		return nil, err
@@ -206,6 +232,9 @@ func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []s
 			return nil, err
 		}
 		query, known = readOddSQLite, string(text)
+	}
+	if err := s.shortenClaims(ctx, owner, len(underWay)); err != nil {
+		return nil, err
 	}
 	t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
 	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, o *scheduler.Odd) error {

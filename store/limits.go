@@ -30,7 +30,13 @@ var updateLimits = statement{
 const lockQueuesOf = `SELECT r.queue_id FROM queue_runtime r JOIN queues q ON q.id = r.queue_id
 	WHERE q.client_id = $1 ORDER BY r.queue_id FOR NO KEY UPDATE OF r`
 
-const countExecuted = `SELECT count(*) FROM tasks WHERE status = 'executed' AND client_id = $1 AND ($2 = 0 OR extension_id = $2)`
+var countExecuted = statement{
+	postgres: `SELECT count(*) FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c
+		CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
+		JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
+	WHERE t.status = 'executed' AND t.client_id = $1 AND ($2 = 0 OR t.extension_id = $2)`,
+	sqlite: `SELECT count(*) FROM tasks WHERE status = 'executed' AND client_id = $1 AND ($2 = 0 OR extension_id = $2)`,
+}
 
 // TableName of limits for gorm.
 type callLimit scheduler.CallLimit
@@ -177,12 +183,14 @@ func (t *tx) setLimit(key scheduler.LimitKey, from, to int) error {
 // beginLimit counts what is under way and stores the limit. Claims and ends
 // that did not know of it are over, and those to come wait for the commit.
 func (t *tx) beginLimit(l scheduler.CallLimit) error {
+	executed := countExecuted.sqlite
 	if t.postgres != nil {
+		executed = countExecuted.postgres
 		if _, err := t.pool.ExecContext(t.ctx, lockQueuesOf, l.ClientID); err != nil {
 			return err
 		}
 	}
-	for _, count := range []string{countExecuted, countCallbacks} {
+	for _, count := range []string{executed, countCallbacks} {
 		counts, err := collect(t, count, []any{l.ClientID, l.ExtensionID}, func(r *sql.Rows, n *int) error { return r.Scan(n) })
 		if err != nil {
 			return err
