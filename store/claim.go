@@ -10,8 +10,10 @@ import (
 
 // queuesAClaim is how many queues one claim locks: enough to fill it from
 // queues with a few free slots each, few enough to leave others to the nodes
-// beside it.
-const queuesAClaim = 64
+// beside it. A queue's share of a claim, which is a fortieth of MaxStarts, is
+// more than most limits: the queue is full and asleep then, and the results of
+// its calls do not wait for a claim that looks at it again.
+const queuesAClaim = 40
 
 // ratedHeads is how many heads are read of a queue with a start rate, of which
 // a claim starts one: the others may have expired.

@@ -48,4 +48,3 @@ func TestClaimsNameWhatIsExecutedAndLittleElse(t *testing.T) {
 		t.Errorf("%d claims are left of tasks that ended", n)
 	}
 }
-
