@@ -94,7 +94,7 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	if err != nil {
 		return err
 	}
-	trs := make([]scheduler.Transition, 0, len(tasks))
+	trs := make([]scheduler.Transition, 0, len(tasks)) // starts first
 	claimed.Started = make([]scheduler.Started, 0, len(tasks))
 	for i := range verdicts {
 		v := &verdicts[i]
@@ -110,10 +110,10 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 		}
 		for _, drop := range v.Finish {
 			tr := tasks[drop.Task].task.Drop(now, drop.Comment)
-			trs = append(trs, tr)
 			claimed.Dropped = append(claimed.Dropped, tr)
 		}
 	}
+	trs = append(trs, claimed.Dropped...)
 	// Every waiting row of a locked queue changes only under that lock: all of
 	// these are taken.
 	if _, err := t.apply(locked, trs); err != nil {
