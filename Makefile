@@ -43,7 +43,8 @@ $(LINT)-$(LINT_VERSION):
 	mv $(LINT) $@
 
 bench: ## measure, beside River on the same PostgreSQL, and calls; figures go to docs/benchmarks.md
-	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+	$(GO) test -run '^$$' -bench 'PostTasks$$' -benchtime 50x -timeout 10m ./api
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./dialer/sip ./dialer/ari
 
 e2e: build ## run the conversations with the real program alone

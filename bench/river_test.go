@@ -54,6 +54,7 @@ type peer struct {
 	tasks  atomic.Int64
 	events atomic.Int64
 	tells  telling
+	seen   *lateJobs // nil: nobody asks
 }
 
 type taskWorker struct {
@@ -63,6 +64,9 @@ type taskWorker struct {
 
 // Work is a task without a call.
 func (w taskWorker) Work(ctx context.Context, job *river.Job[taskJob]) error {
+	if w.seen != nil {
+		w.seen.started(job)
+	}
 	w.tasks.Add(1)
 	switch w.tells {
 	case tellTogether:
