@@ -42,10 +42,11 @@ $(LINT)-$(LINT_VERSION):
 	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv $(LINT) $@
 
-bench: ## measure, beside River on the same PostgreSQL, and calls; figures go to docs/benchmarks.md
+bench: ## measure, beside River on the same PostgreSQL, calls, and memory; figures go to docs/benchmarks.md
 	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
 	$(GO) test -run '^$$' -bench 'PostTasks$$' -benchtime 50x -timeout 10m ./api
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./dialer/sip ./dialer/ari
+	$(GO) test -run '^$$' -bench Memory -benchtime 1x -timeout 30m ./cmd/ringback
 
 e2e: build ## run the conversations with the real program alone
 	$(GO) test -count=1 -timeout 15m ./cmd/...
