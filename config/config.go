@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -103,8 +104,9 @@ type given struct{ text, from string }
 
 // Load reads the settings: a flag wins over the environment, the environment
 // over the YAML file, the file over the default. Of an error of type Faults
-// everything wrong is in it; flag.ErrHelp says that help was asked for; any
-// other error is a flag that does not exist.
+// everything wrong is in it, and the trunks that have no fault are returned, so
+// that they can be tried; flag.ErrHelp says that help was asked for; any other
+// error is a flag that does not exist.
 func Load(src Source) (Config, error) {
 	flags, err := parseFlags(src.Args)
 	if err != nil {
@@ -130,7 +132,7 @@ func Load(src Source) (Config, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return Config{}, faults
+		return Config{Trunks: slices.DeleteFunc(cfg.Trunks, func(t Trunk) bool { return t.faulty })}, faults
 	}
 	return cfg, nil
 }

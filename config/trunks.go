@@ -56,6 +56,8 @@ type Trunk struct {
 
 	// Of driver esl.
 	Address string // host:port of the event socket
+
+	faulty bool // something is wrong with it
 }
 
 // What a trunk has where nothing else is given.
@@ -161,6 +163,7 @@ func readTrunks(path string, node *yaml.Node, faults *Faults) []Trunk {
 		if len(*faults) == before {
 			t.check(at, faults)
 		}
+		t.faulty = len(*faults) > before
 		if t.Name != "" && names[t.Name] {
 			faults.add(at+".name", "is the name of another trunk too")
 		}

@@ -56,11 +56,11 @@ trunks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true true    acme (secret)    } ` +
-		`{desk sim [] true [] 0 0       [] 0s 0s false false         } ` +
-		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds } ` +
-		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback  } ` +
-		`{fs esl [] false [] 0 0  sofia/gateway/carrier/{number}     [] 0s 0s false false     (secret)   /srv/sounds 127.0.0.1:8021}]`
+	want := `[{carrier sip [+39 +44] false [pbx.example.com 2001:db8:0::1] 200 20 desk sip:{number}@sip.example.net:5060;transport=udp proxy.example.net:5070 0.0.0.0:5060 192.0.2.1 20000-29999 [PCMU] 30s 5m0s true true    acme (secret)     false} ` +
+		`{desk sim [] true [] 0 0       [] 0s 0s false false          false} ` +
+		`{pbx ari [] false [] 0 0  PJSIP/{number}@trunk     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback /srv/sounds  false} ` +
+		`{local ari [] false [] 0 0  Local/{number}@outgoing/n     [] 0s 0s false false    ringback (secret) http://127.0.0.1:8088/ari ringback   false} ` +
+		`{fs esl [] false [] 0 0  sofia/gateway/carrier/{number}     [] 0s 0s false false     (secret)   /srv/sounds 127.0.0.1:8021 false}]`
 	if got := fmt.Sprint(cfg.Trunks); got != want || cfg.Dialer != "trunks" || len(cfg.WebhookAllowed) != 2 {
 		t.Errorf("got %s %s %v", got, cfg.Dialer, cfg.WebhookAllowed)
 	}

@@ -42,7 +42,8 @@ type carrierOptions struct {
 }
 
 // openCarriers opens the drivers of the configured trunks; or, where every
-// call is to be simulated, the simulated carrier alone.
+// call is to be simulated, the simulated carrier alone. What is wrong with any
+// of them is reported at once.
 func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	list := cfg.Trunks
 	if cfg.Dialer == "sim" {
@@ -50,16 +51,18 @@ func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 	}
 	c := &carriers{shared: map[network]dialer.Driver{}}
 	var err error
+	var faults []error
 	if cfg.SoundsDir != "" {
 		if c.sounds, err = dialer.LoadSounds(cfg.SoundsDir); err != nil {
-			return nil, fmt.Errorf("RINGBACK_SOUNDS_DIR: %w", err)
+			faults = append(faults, fmt.Errorf("RINGBACK_SOUNDS_DIR: %w", err))
 		}
 	}
 	trunks := make([]dialer.Trunk, len(list))
 	for i, t := range list {
 		driver, err := c.open(cfg, t, o.log)
-		if err != nil {
-			return nil, errors.Join(err, c.close())
+		faults = append(faults, err)
+		if driver == nil {
+			continue
 		}
 		trunks[i] = dialer.Trunk{
 			Name: t.Name, Driver: driver, Prefixes: t.Prefixes, Internal: t.Internal, URIHosts: t.URIHosts, MaxChannels: t.MaxChannels,
@@ -68,6 +71,9 @@ func openCarriers(cfg config.Config, o carrierOptions) (*carriers, error) {
 		if lines, ok := driver.(*sip.Driver); ok {
 			trunks[i].Health = func(context.Context) error { return lines.TrunkHealth(t.Name) }
 		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	if c.engine, err = dialer.New(dialer.Options{Trunks: trunks, Now: o.now, Log: o.log, Observer: o.observed, Keeper: o.keeper, Sounds: c.sounds}); err != nil {
 		return nil, errors.Join(err, c.close())
@@ -94,13 +100,20 @@ func (c *carriers) names() []string {
 	return names
 }
 
-// open returns the driver of a trunk.
+// open returns the driver of a trunk; nil if it cannot be opened, which is told
+// once, of the first trunk that needs it.
 func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 	of := networkOf(t)
 	if driver, ok := c.shared[of]; ok {
 		return driver, nil
 	}
 	driver, err := openDriver(cfg, t, log)
+	if err != nil {
+		driver = nil // not one that is nil within
+	}
+	if t.Driver != "sim" {
+		c.shared[of] = driver
+	}
 	switch {
 	case err != nil && t.Driver == "sip": // it names its trunks itself
 		return nil, err
@@ -108,9 +121,6 @@ func (c *carriers) open(cfg config.Config, t config.Trunk, log *slog.Logger) (di
 		return nil, fmt.Errorf("trunk %s: %w", t.Name, err)
 	}
 	c.drivers = append(c.drivers, driver)
-	if t.Driver != "sim" {
-		c.shared[of] = driver
-	}
 	return driver, nil
 }
 
@@ -140,6 +150,23 @@ func openDriver(cfg config.Config, t config.Trunk, log *slog.Logger) (dialer.Dri
 
 // openSIP opens the driver of all sip trunks.
 func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
+	driver, err := sip.New(sipOptions(trunks, log))
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
+}
+
+// checkSIP returns what is wrong with the sip trunks, if there are any.
+func checkSIP(trunks []config.Trunk) error {
+	o := sipOptions(trunks, nil)
+	if len(o.Trunks) == 0 {
+		return nil
+	}
+	return sip.Check(o)
+}
+
+func sipOptions(trunks []config.Trunk, log *slog.Logger) sip.Options {
 	o := sip.Options{Log: log}
 	for _, t := range trunks {
 		if t.Driver == "sip" {
@@ -150,11 +177,7 @@ func openSIP(trunks []config.Trunk, log *slog.Logger) (dialer.Driver, error) {
 			})
 		}
 	}
-	driver, err := sip.New(o)
-	if err != nil {
-		return nil, err
-	}
-	return driver, nil
+	return o
 }
 
 // endpoints are those of all trunks on one application of an Asterisk, or one

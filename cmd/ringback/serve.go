@@ -28,7 +28,7 @@ var errFenced = errors.New("another process took over the calls of this node; st
 func serveCommand(args []string, signals <-chan os.Signal, stderr io.Writer) error {
 	cfg, err := load(config.Source{Args: args, Serves: true})
 	if err != nil {
-		return err
+		return errors.Join(err, checkSIP(cfg.Trunks))
 	}
 	return serve(cfg, newLog(cfg, stderr), signals, func(context.Context, string) error { return nil })
 }

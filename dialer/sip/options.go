@@ -69,7 +69,18 @@ type settings struct {
 	finder    finder
 }
 
-// check reads the options and returns every fault of them.
+// Check returns every fault of the options, of addresses that are in use, too,
+// and leaves nothing open.
+func Check(o Options) error {
+	d, err := open(o)
+	if err == nil {
+		d.shut()
+	}
+	return err
+}
+
+// check reads the options and returns every fault of them, beside the trunks
+// that have none.
 func (o Options) check() ([]settings, error) {
 	log := o.Log
 	if log == nil {
@@ -90,10 +101,11 @@ func (o Options) check() ([]settings, error) {
 		if names[t.Name] {
 			err = errors.Join(errors.New("is there twice"), err)
 		}
+		names[t.Name] = true
 		if err != nil {
 			faults = append(faults, fmt.Errorf("trunk %s: %w", t.Name, err))
+			continue
 		}
-		names[t.Name] = true
 		s.log = log.With("trunk", t.Name)
 		list = append(list, s)
 	}

@@ -42,22 +42,9 @@ type Driver struct {
 // New opens the SIP addresses of the trunks and returns the driver; every
 // fault of the options is reported at once. The caller closes it.
 func New(o Options) (*Driver, error) {
-	list, err := o.check()
+	d, err := open(o)
 	if err != nil {
 		return nil, err
-	}
-	d := &Driver{
-		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{}, lost: map[string]bool{},
-	}
-	for _, s := range list {
-		at, err := d.station(s)
-		if err != nil {
-			d.shut()
-			return nil, fmt.Errorf("trunk %s: %w", s.name, err)
-		}
-		d.mu.Lock() // the address is served already
-		d.trunks[s.name] = newTrunk(s, at, d.kill)
-		d.mu.Unlock()
 	}
 	ctx, rest := context.WithCancel(context.Background())
 	d.rest = rest
@@ -68,6 +55,30 @@ func New(o Options) (*Driver, error) {
 		if t.register {
 			d.watches.Go(func() { t.enrol(ctx) })
 		}
+	}
+	return d, nil
+}
+
+// open returns a driver that has its addresses and sends nothing by itself yet.
+func open(o Options) (*Driver, error) {
+	list, err := o.check()
+	faults := []error{err}
+	d := &Driver{
+		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{}, lost: map[string]bool{},
+	}
+	for _, s := range list {
+		at, err := d.station(s)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("trunk %s: %w", s.name, err))
+			continue
+		}
+		d.mu.Lock() // the address is served already
+		d.trunks[s.name] = newTrunk(s, at, d.kill)
+		d.mu.Unlock()
+	}
+	if err := errors.Join(faults...); err != nil {
+		d.shut()
+		return nil, err
 	}
 	return d, nil
 }
