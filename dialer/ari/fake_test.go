@@ -252,6 +252,31 @@ func TestFaultsOfAsterisk(t *testing.T) {
 	}
 }
 
+// TestAChannelThatIsToldOfGoesOn though the answer to its order is lost.
+func TestAChannelThatIsToldOfGoesOn(t *testing.T) {
+	rings := make(chan struct{})
+	s := newScript(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			<-rings
+			panic(http.ErrAbortHandler) // the connection is cut
+		}
+		return false
+	})
+	d := s.open()
+	told := originate(t, d)
+	s.tell(`{"type":"ChannelStateChange","channel":{"id":%q,"state":"Ringing"}}`, legID)
+	next(t, told, dialer.Ringing)
+	close(rings)
+	wait(t, "the channel", func() bool { return len(d.placed()) == 1 })
+	s.tell(`{"type":"StasisStart","channel":{"id":%q,"state":"Up"}}`, legID)
+	next(t, told, dialer.Answered)
+	s.tell(`{"type":"ChannelDestroyed","cause":16,"channel":{"id":%q}}`, legID)
+	next(t, told, dialer.Ended)
+	if s.count("DELETE channels/"+legID) > 0 {
+		t.Error("the channel was hung up")
+	}
+}
+
 func TestHangUpIsRepeated(t *testing.T) {
 	var tries atomic.Int32
 	s := newScript(t, func(w http.ResponseWriter, r *http.Request) bool {

@@ -92,6 +92,7 @@ func (l *leg) place() bool {
 	case errors.Is(err, errUnsent), errors.Is(err, errGone), errors.As(err, &refused):
 		l.end(dialer.End{Disposition: scheduler.LocalError, Native: err.Error(), By: scheduler.ByUs})
 		return false
+	case l.isHeardOf(): // the channel is there; only the answer to the order was lost
 	default: // nobody knows whether there is a channel: it shall not be
 		l.d.log.Warn("leg lost while it was made; it is hung up", "leg", string(l.id), "err", err)
 		l.lose(err.Error())
@@ -351,6 +352,13 @@ func (l *leg) talks() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.answered && !l.ended
+}
+
+// isHeardOf reports whether Asterisk told anything of the channel.
+func (l *leg) isHeardOf() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rang || l.early || l.answered
 }
 
 // isPlaced reports whether Asterisk has taken the leg.

@@ -157,10 +157,6 @@ func TestAnAnsweredLeg(t *testing.T) {
 				until(t, func() bool { return c.scenario != "moves" || strings.Contains(peer.Messages(), "\nACK sip:ringback") })
 				until(t, func() bool { return c.scenario != "out_of_order" || strings.Contains(peer.Messages(), "100 Trying") })
 				until(t, func() bool { return c.scenario != "fork" || strings.Contains(peer.Messages(), "cause=26") })
-				if c.scenario == "lost_ack" {
-					time.Sleep(time.Second)
-					t.Log(peer.Messages())
-				}
 				until(t, func() bool { return c.scenario != "lost_ack" || strings.Count(peer.Messages(), "\nACK sip:") == 2 })
 				leg.hangUp(dialer.HangupNormal)
 			}
