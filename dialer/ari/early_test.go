@@ -51,7 +51,7 @@ func TestAHearsTheEarlyMediaOfB(t *testing.T) {
 		stop := make(chan struct{})
 		var says sync.WaitGroup
 		says.Go(func() { say(mouth, audioPort(t, peer), tone, stop) })
-		<-time.After(3 * time.Second)
+		phone.Listen(2500 * time.Millisecond)
 		if err := d.Hangup(t.Context(), dialer.LegID(call+"-a1"), dialer.HangupNormal); err != nil {
 			t.Error(err)
 		}

@@ -40,12 +40,13 @@ func TestAPeerThatSays500ToEverything(t *testing.T) {
 	})
 }
 
-// rogue is a peer that says what it is told to an INVITE, and is polite else.
+// rogue is a peer that says what it is told to the INVITE of a call, and is
+// polite else.
 type rogue struct {
 	addr netip.AddrPort
 
 	mu   sync.Mutex
-	says []string
+	says map[string][]string // by Call-ID
 }
 
 // newRogue opens a rogue on loopback until the end of the test.
@@ -55,7 +56,7 @@ func newRogue(t testing.TB) *rogue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rogue{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	r := &rogue{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), says: map[string][]string{}}
 	var done sync.WaitGroup
 	done.Go(func() {
 		buf := make([]byte, 1<<16)
@@ -76,10 +77,10 @@ func newRogue(t testing.TB) *rogue {
 	return r
 }
 
-func (r *rogue) tell(says string) {
+func (r *rogue) tell(call dialer.LegID, says string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.says = strings.Split(says, "\n---\n")
+	r.says[string(call)] = strings.Split(says, "\n---\n")
 }
 
 var headerLine = regexp.MustCompile(`(?m)^(Via|From|To|Call-ID|CSeq): ([^\r\n]*)`)
@@ -93,13 +94,17 @@ func (r *rogue) answers(req string) []string {
 		return nil
 	}
 	var fill []string
+	call := ""
 	for _, m := range headerLine.FindAllStringSubmatch(req, -1) {
 		fill = append(fill, "$"+m[1], m[2])
+		if m[1] == "Call-ID" {
+			call = m[2]
+		}
 	}
 	with := strings.NewReplacer(append(fill, "\n", "\r\n")...)
 	if strings.HasPrefix(req, "INVITE ") {
-		list := make([]string, len(r.says))
-		for i, s := range r.says {
+		list := make([]string, len(r.says[call]))
+		for i, s := range r.says[call] {
 			list[i] = with.Replace(s)
 		}
 		return list
@@ -152,11 +157,11 @@ func FuzzPeer(f *testing.F) {
 	}
 	d := newDriver()
 	f.Fuzz(func(t *testing.T, says string) {
-		peer.tell(says)
+		t.Parallel()                      // the seeds; what is made up comes one by one
 		if d.TrunkHealth("test") != nil { // it asked to be left alone
 			d = newDriver()
 		}
-		leg := place(t, d, nil)
+		leg := place(t, d, func(o *dialer.Originate) { peer.tell(o.ID, says) })
 		time.AfterFunc(50*time.Millisecond, func() { _ = d.Hangup(context.Background(), leg.id, dialer.HangupTimeout) })
 		seen := map[dialer.EventKind]int{}
 		for seen[dialer.Ended] == 0 {
@@ -173,4 +178,27 @@ func FuzzPeer(f *testing.F) {
 			t.Errorf("event %+v after the end", <-leg.events)
 		}
 	})
+}
+
+// TestWhatComesTogetherIsTakenInOrder as a rule: who is refused in the same
+// moment has rung before.
+func TestWhatComesTogetherIsTakenInOrder(t *testing.T) {
+	t.Parallel()
+	peer := newRogue(t)
+	d := open(t, peer.addr)
+	const calls = 50
+	rang := 0
+	for range calls {
+		leg := place(t, d, func(o *dialer.Originate) {
+			peer.tell(o.ID, "SIP/2.0 180 Ringing\n"+rogueHead+"\n\n---\nSIP/2.0 486 Busy Here\n"+rogueHead+"\n")
+		})
+		for e := (dialer.Event{}); e.Kind != dialer.Ended; {
+			if e = <-leg.events; e.Kind == dialer.Ringing {
+				rang++
+			}
+		}
+	}
+	if rang < calls*8/10 {
+		t.Errorf("%d of %d rang", rang, calls)
+	}
 }

@@ -46,7 +46,9 @@ func TestTwoPhonesHearEachOther(t *testing.T) {
 			if err := d.Bridge(context.Background(), a.id, b.id); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(3 * time.Second)
+			for _, p := range []*sipptest.Phone{phoneA, phoneB} {
+				p.Listen(1500 * time.Millisecond)
+			}
 			a.hangUp(dialer.HangupNormal)
 			b.hangUp(dialer.HangupNormal)
 			a.next(dialer.Ended)

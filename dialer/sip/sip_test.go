@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -20,12 +21,27 @@ import (
 
 func TestMain(m *testing.M) {
 	shortTimers()
+	waitTogether()
 	goleak.VerifyTestMain(m)
 }
 
 // shortTimers makes T1 40 ms, so that nobody is waited for longer than 2.56 s.
+// Requests are not sent again that soon: SIPp takes a copy for what it did not
+// expect, once it has gone on, and nothing is lost on loopback.
 func shortTimers() {
 	msg.SetTimers(40*time.Millisecond, 320*time.Millisecond, 400*time.Millisecond)
+	msg.Timer_A, msg.Timer_E = time.Second, time.Second
+}
+
+// waitTogether lets more tests run at one time than there are processors: what
+// they do most is wait. Who says -parallel is obeyed.
+func waitTogether() {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", "12")
+	}
 }
 
 const patience = 10 * time.Second

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 
 	"github.com/emiago/sipgo"
@@ -141,8 +142,11 @@ type announcing struct {
 	reading chan struct{}
 }
 
-// ReadFrom reads one datagram.
+// ReadFrom reads one datagram, once the one before is on its way: sipgo gives
+// each message to a goroutine of its own, and of two that came together the
+// scheduler would run the later one first.
 func (a *announcing) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.once.Do(func() { close(a.reading) })
+	runtime.Gosched()
 	return a.UDPConn.ReadFrom(b)
 }

@@ -109,6 +109,34 @@ func (p *Phone) Stop() {
 	}
 }
 
+// Listen waits until the phone, which is in a call, has heard so much more.
+func (p *Phone) Listen(much time.Duration) {
+	p.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(Limit)
+	for enough := p.recorded() + int64(2*phoneRate*much.Seconds()); p.recorded() < enough; {
+		select {
+		case <-tick.C:
+		case <-limit:
+			p.t.Fatalf("the phone at %s hears nothing", p.Addr)
+		}
+	}
+}
+
+// recorded is how long the phone's recording is, in bytes.
+func (p *Phone) recorded() int64 {
+	files, _ := filepath.Glob(filepath.Join(p.dir, "dump-*dec.wav"))
+	if len(files) == 0 {
+		return 0
+	}
+	info, err := os.Stat(files[0])
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // Said returns what the phone printed. Stop comes first.
 func (p *Phone) Said() string { return p.said.String() }
 
