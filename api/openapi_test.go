@@ -51,6 +51,8 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Delivery": append(answered[deliveryAnswer](), answered[deliveryDetail]()[1:]...), "Try": answered[tryAnswer](),
 		"ResendRequest": asked(resendShape), "Resend": answered[resendAnswer](), "TestRequest": asked(testShape),
 		"WebhookDestination": answered[destinationAnswer](), "WebhookDestinationRequest": asked(destinationShape),
+		"CatalogueEntry": answered[jobAnswer](), "AccountTask": answered[accountTaskAnswer](), "AccountTaskRun": answered[runAnswer](),
+		"AccountTaskRequest": asked(accountTaskShape), "AccountTaskUpdateRequest": asked(accountTaskShape),
 		"Envelope": answered[envelope](), "Readiness": answered[readiness](),
 	} {
 		var documented []string

@@ -40,6 +40,36 @@ type Store interface {
 	DestinationReader
 	DestinationWriter
 	OnceKeys
+	AccountTasks
+	Purger
+}
+
+// AccountTasks keeps the recurring tasks of accounts.
+type AccountTasks interface {
+	// Account returns an account.
+	Account(ctx context.Context, id scheduler.AccountID) (scheduler.Account, error)
+	// AccountTasks lists those of an account, by id.
+	AccountTasks(ctx context.Context, account scheduler.AccountID, p scheduler.Page) (scheduler.List[scheduler.AccountTask], error)
+	// AccountTask returns one of an account, or of an account below it.
+	AccountTask(ctx context.Context, account scheduler.AccountID, id scheduler.AccountTaskID) (scheduler.AccountTask, error)
+	// AccountTaskRuns lists the runs of one, by id.
+	AccountTaskRuns(ctx context.Context, id scheduler.AccountTaskID, p scheduler.Page) (scheduler.List[scheduler.AccountTaskRun], error)
+	// AddAccountTask keeps one, with the run that it missed already.
+	AddAccountTask(ctx context.Context, t scheduler.AccountTask, missed *scheduler.AccountTaskRun) error
+	// UpdateAccountTask lets change alter one under its lock, and keeps the run that
+	// it returns; an error of change is returned and nothing is altered.
+	UpdateAccountTask(ctx context.Context, account scheduler.AccountID, id scheduler.AccountTaskID, change func(*scheduler.AccountTask) (*scheduler.AccountTaskRun, error)) (scheduler.AccountTask, error)
+	// DeleteAccountTask forgets one with its runs.
+	DeleteAccountTask(ctx context.Context, account scheduler.AccountID, id scheduler.AccountTaskID) error
+	// RunAccountTask has one run now; while it runs that is a Conflict.
+	RunAccountTask(ctx context.Context, account scheduler.AccountID, id scheduler.AccountTaskID, by string, now time.Time) (scheduler.AccountTaskRun, error)
+}
+
+// Purger forgets what is over.
+type Purger interface {
+	// PurgeHistory forgets the calls and finished tasks of a client that ended before
+	// a time, and returns how many there were.
+	PurgeHistory(ctx context.Context, client scheduler.ClientID, before time.Time) (calls, tasks int, err error)
 }
 
 // Identities finds who may ask for a token.

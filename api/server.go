@@ -39,6 +39,7 @@ type Options struct {
 	Ready func(ctx context.Context) []Reason
 	// Holding says what keeps this node from starting anything; nil: nothing.
 	Holding   func() []scheduler.Hold
+	Mails     bool // there is a mail server, so that e-mails may be asked for
 	Simulated bool // the dialer calls nobody: /readyz says so
 }
 
@@ -60,6 +61,7 @@ type Server struct {
 	echo  *echo.Echo
 	hub   *hub
 	meter *meter
+	jobs  jobs
 }
 
 //go:embed openapi.yaml
@@ -134,6 +136,10 @@ func (s *Server) routes() {
 		numbers: newNumbers(strings.ToUpper(o.DefaultRegion), o.URIHosts...), checkURL: o.CheckURL, sound: o.Sound, holding: o.Holding, now: o.Now,
 	}
 	onces := onces{keys: o.Store, now: o.Now}
+	s.jobs = jobs{
+		clients: o.Store, tasks: tasks, queues: o.Store, purger: o.Store, now: o.Now,
+		report: reports{queues: o.Store, stats: o.Store, history: o.Store},
+	}
 	for _, version := range []string{"v1", "v2"} {
 		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
 		g := e.Group("/api/" + version + "/admin")
@@ -145,6 +151,7 @@ func (s *Server) routes() {
 		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers}
 		g.GET("/clients/:id/settings", guard.user(plain(settings.get)))
 		g.PUT("/clients/:id/settings", guard.user(plain(settings.change)))
+		accountTasks{keeper: o.Store, jobs: s.jobs, checkURL: o.CheckURL, mails: o.Mails, now: o.Now}.routes(g, guard, onces)
 	}
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}

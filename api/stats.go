@@ -114,10 +114,14 @@ func (s stats) get(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, statsAnswer{
+	return answer(c, http.StatusOK, tellStats(f, first, last))
+}
+
+func tellStats(f scheduler.Figures, first, last scheduler.Minute) statsAnswer {
+	return statsAnswer{
 		From: date(first.Time()), To: date(last.Time()),
 		Attempts: f.Attempts, Connected: f.Connected, ConnectRate: tellRatio(f.Connected, f.Attempts), Abandoned: f.Abandoned,
 		Finished: f.Finished, Succeeded: f.Succeeded, SuccessRate: tellRatio(f.Succeeded, f.Finished),
 		A: tellLegs(f.A), B: tellLegs(f.B), PDDResolution: scheduler.HistogramResolution,
-	})
+	}
 }

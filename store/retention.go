@@ -117,6 +117,13 @@ func (s *Store) forgetTasks(ctx context.Context, before time.Time) error {
 	if err := db.Model(&scheduler.Queue{}).Order("id").Pluck("id", &queues).Error; err != nil {
 		return err
 	}
+	_, err := s.forgetTasksOf(ctx, queues, before)
+	return err
+}
+
+// forgetTasksOf forgets the tasks of queues that finished before a time.
+func (s *Store) forgetTasksOf(ctx context.Context, queues []scheduler.QueueID, before time.Time) (n int, err error) {
+	db := s.reads.WithContext(ctx)
 	for _, queue := range queues {
 		err := s.walk(ctx, before, func(after int64) (rows []aged, err error) {
 			err = db.Model(&scheduler.Task{}).Select("id, created_at, status = 'finished' AND updated_at <= ? AS over", before).
@@ -127,13 +134,15 @@ func (s *Store) forgetTasks(ctx context.Context, before time.Time) error {
 				return err
 			}
 			// A finished task never changes.
-			return t.db.Where("queue_id = ? AND id IN ? AND status = 'finished'", queue, ids).Delete(&scheduler.Task{}).Error
+			res := t.db.Where("queue_id = ? AND id IN ? AND status = 'finished'", queue, ids).Delete(&scheduler.Task{})
+			n += int(res.RowsAffected)
+			return res.Error
 		})
 		if err != nil {
-			return err
+			return n, err
 		}
 	}
-	return nil
+	return n, nil
 }
 
 func (s *Store) forgetCalls(ctx context.Context, before time.Time) error {
@@ -144,24 +153,47 @@ func (s *Store) forgetCalls(ctx context.Context, before time.Time) error {
 		return err
 	}
 	for _, client := range clients {
-		for ids := make([]scheduler.CallID, forgetBatch); len(ids) == forgetBatch; {
-			ids = nil
-			err := db.Model(&scheduler.Attempt{}).Where("client_id = ? AND started_at <= ? AND ended_at <= ?", client, before, before).
-				Order("started_at").Limit(forgetBatch).Pluck("call_id", &ids).Error
-			if err != nil || len(ids) == 0 {
-				if err != nil {
-					return err
-				}
-				break
-			}
-			// An ended call never changes.
-			err = s.write(ctx, func(t *tx) error { return t.db.Where("call_id IN ?", ids).Delete(&scheduler.Attempt{}).Error })
-			if err != nil {
-				return err
-			}
+		if _, err := s.forgetCallsOf(ctx, client, before); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// PurgeHistory forgets the calls and the finished tasks of a client that ended
+// before a time, a batch a transaction.
+func (s *Store) PurgeHistory(ctx context.Context, client scheduler.ClientID, before time.Time) (calls, tasks int, err error) {
+	before = before.UTC()
+	if calls, err = s.forgetCallsOf(ctx, client, before); err != nil {
+		return calls, 0, err
+	}
+	var queues []scheduler.QueueID
+	if err := s.reads.WithContext(ctx).Model(&scheduler.Queue{}).Where("client_id = ?", client).Order("id").Pluck("id", &queues).Error; err != nil {
+		return calls, 0, err
+	}
+	tasks, err = s.forgetTasksOf(ctx, queues, before)
+	return calls, tasks, err
+}
+
+// forgetCallsOf forgets the calls of a client that ended before a time.
+func (s *Store) forgetCallsOf(ctx context.Context, client scheduler.ClientID, before time.Time) (n int, err error) {
+	db := s.reads.WithContext(ctx)
+	for {
+		var ids []scheduler.CallID
+		err := db.Model(&scheduler.Attempt{}).Where("client_id = ? AND started_at <= ? AND ended_at <= ?", client, before, before).
+			Order("started_at").Limit(forgetBatch).Pluck("call_id", &ids).Error
+		if err != nil || len(ids) == 0 {
+			return n, err
+		}
+		// An ended call never changes.
+		err = s.write(ctx, func(t *tx) error { return t.db.Where("call_id IN ?", ids).Delete(&scheduler.Attempt{}).Error })
+		if err != nil {
+			return n, err
+		}
+		if n += len(ids); len(ids) < forgetBatch {
+			return n, nil
+		}
+	}
 }
 
 func (s *Store) forgetDeliveries(ctx context.Context, now time.Time) error {

@@ -98,6 +98,9 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	if _, err := db.FreeDeliveries(ctx, lease.Owner(), clock.Now()); err != nil {
 		log.Warn("deliveries of this node's former life wait for their leases to run out", "err", err)
 	}
+	if err := db.FreeRuns(ctx, lease.Owner()); err != nil {
+		log.Warn("runs of this node's former life wait for their leases to run out", "err", err)
+	}
 
 	// What starts work ends with the signal (ctx); what finishes it, later.
 	finishing, finished := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,6 +137,8 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	}
 	server := api.New(options)
 	starters.Go(func() { server.Stream(ctx) })
+	runner := scheduler.NewRunner(scheduler.RunnerOptions{Runs: db, Performer: server, Owner: lease.Owner, Now: clock.Now, Log: log})
+	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { runner.Tick(ctx) }))
 	web := serveHTTP(cfg, listener, server, observed, log)
 	debug.FreeOSMemory() // what only the start needed
 	log.Info("listening on " + web.base)
@@ -152,6 +157,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	web.close()
 	starters.Wait()
 	<-jobs.Stop().Done()
+	runner.Wait()
 	drain(cfg.Grace, dispatcher, signals, log)
 	recorder.Close()
 	if !within(resultsEnd, writer.Wait) {
