@@ -273,15 +273,28 @@ func TestAClaimTakesADeliveryOnce(t *testing.T) {
 }
 
 // One probe at a time goes to a destination that is half open: an event that
-// waits for an earlier one of its task waits for that, a minute or more.
+// waits for an earlier one of its task waits for that, a minute or more, unless
+// there is no other probe.
 func TestAHeldEventWaitsForAHalfOpenDestination(t *testing.T) {
-	each(t, 0, func(w *world) {
-		at := time.Now()
-		w.alter(w.know(hookA), func(d *webhooks.Destination) { d.OpenUntil, d.OpenFor = at.Add(5*time.Second), 5*time.Second })
-		w.put(w.event(1, 1, hookA), w.event(1, 2, hookA))
-		if n := w.sweep(at.Add(2 * time.Minute)); n != 0 {
-			w.Errorf("%d went ahead", n)
-		}
-		w.wantStates("after two minutes", "1/1 ready", "1/2 held")
-	})
+	for name, c := range map[string]struct {
+		due  time.Duration // when the earlier one is tried again
+		want string
+	}{
+		"the earlier one is the probe":                 {0, "1/2 held"},
+		"nothing else is due: the later one may be it": {10 * time.Minute, "1/2 ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, 0, func(w *world) {
+				at := time.Now()
+				w.alter(w.know(hookA), func(d *webhooks.Destination) { d.OpenUntil, d.OpenFor = at.Add(5*time.Second), 5*time.Second })
+				w.put(w.event(1, 1, hookA))
+				if c.due > 0 {
+					w.end(at, w.lease(at.Add(5*time.Second), 1, 1)[0], webhooks.Verdict{State: scheduler.DeliveryReady, NextAt: at.Add(c.due)})
+				}
+				w.put(w.event(1, 2, hookA))
+				w.sweep(at.Add(2 * time.Minute))
+				w.wantStates("after two minutes", "1/1 ready", c.want)
+			})
+		})
+	}
 }

@@ -162,16 +162,16 @@ func (o *turning) Turned(to webhooks.DestinationState) {
 // was missed go in order, slowly at first. With -update the guide shows it.
 func TestTheTranscriptOfAReceiverThatWasAway(t *testing.T) {
 	virtual(t, func(r *rig) {
-		const tasks = 30
+		const tasks = 45
 		t := r.T // the bubble's
 		seen := &turning{observed: &r.seen, began: r.began}
-		r.o.Observer = seen
+		r.o.Observer, r.o.Luck = seen, func() float64 { return 0.5 } // the same each time
 		r.away(time.Minute, 11*time.Minute)
 		n, stop := r.run()
 		r.s.OnEvents(n.Wake)
 		for range tasks {
 			r.finish(r.start(urls{"", hook, hook})...)
-			<-time.After(30 * time.Second)
+			<-time.After(20 * time.Second)
 		}
 		<-time.After(5 * time.Minute)
 		stop()
@@ -219,6 +219,8 @@ func TestTheTranscriptOfAReceiverThatWasAway(t *testing.T) {
 		}
 		if *update {
 			show(t, text.String())
+		} else if guided, err := os.ReadFile(guide); err != nil || !strings.Contains(string(guided), "```\n"+text.String()+"```\n") {
+			t.Errorf("the guide shows something else (-update writes it), %v:\n%s", err, text.String())
 		}
 	})
 }

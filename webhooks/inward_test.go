@@ -177,6 +177,7 @@ func reach(t *testing.T, transport *http.Transport, hooks []string) {
 // spelled or resolved, and on no path; without the guard each of them does; and
 // with a range allowed, those in it alone.
 func TestNothingGoesInward(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t *testing.T) {
 		w, inside := newWorld(t), insides(special)
 		dns := &names{all: map[string][]netip.Addr{}, turns: map[string][]netip.Addr{}, asked: map[string]int{}}

@@ -113,6 +113,7 @@ type Options struct {
 	Slots     int                    // requests in flight at most; DefaultSlots if 0
 	PerOrigin int                    // of them to one origin; DefaultPerOrigin if 0
 	Transport http.RoundTripper      // NewTransport(Guard, …) if nil
+	Luck      func() float64         // from 0 to 1, spreads retries; rand.Float64 if nil
 }
 
 // Notifier delivers what the outbox holds.
@@ -144,6 +145,9 @@ func New(o Options) *Notifier {
 	}
 	if o.Transport == nil {
 		o.Transport = NewTransport(o.Guard, o.PerOrigin)
+	}
+	if o.Luck == nil {
+		o.Luck = rand.Float64
 	}
 	s := newSender(o.Transport, o.Now)
 	return &Notifier{
@@ -236,6 +240,7 @@ func (r *round) claim(ctx context.Context) {
 			r.workers.Go(func() { r.done <- r.deliver(w) })
 		}
 		if len(work) < free {
+			r.last = Receiver{} // nobody was left out
 			return
 		}
 	}
@@ -265,7 +270,7 @@ func (r *round) deliver(w Work) Settlement {
 		return s
 	}
 	s.Try = &try
-	s.Verdict = Judge(w.Delivery, try, r.o.Now(), rand.Float64())
+	s.Verdict = Judge(w.Delivery, try, r.o.Now(), r.o.Luck())
 	return s
 }
 

@@ -409,6 +409,7 @@ func TestNothingIsSentUnsigned(t *testing.T) {
 // Real receivers on real sockets, and both databases.
 func TestDelivery(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		t.Parallel()
 		r := newRig(t, s)
 		secrets, err := s.Secrets(t.Context(), r.cl.ID)
 		if err != nil {

@@ -132,9 +132,7 @@ func play(t *testing.T, h history) (seen []arrival, again map[string]bool, overt
 		}
 		for end := time.Now().Add(3 * time.Hour); time.Now().Before(end); {
 			<-time.After(10 * time.Second)
-			owed, err := r.s.Deliveries(t.Context(), r.cl.ID,
-				webhooks.Filter{States: []scheduler.DeliveryState{scheduler.DeliveryReady, scheduler.DeliveryHeld}}, scheduler.Page{Number: 1, Size: 1})
-			if err != nil || len(owed.Rows) == 0 {
+			if r.owed() == 0 {
 				break
 			}
 		}

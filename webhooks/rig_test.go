@@ -239,6 +239,17 @@ func (r *rig) during(d time.Duration) {
 	stop()
 }
 
+// owed returns how many deliveries did not end yet.
+func (r *rig) owed() int {
+	r.Helper()
+	owed, err := r.s.Deliveries(r.Context(), r.cl.ID,
+		webhooks.Filter{States: []scheduler.DeliveryState{scheduler.DeliveryReady, scheduler.DeliveryHeld}}, scheduler.Page{Number: 1, Size: 1})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return owed.Total
+}
+
 // left returns how many deliveries will still be tried or are held.
 func (r *rig) left() int {
 	r.Helper()

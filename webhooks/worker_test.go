@@ -215,6 +215,7 @@ func massacre(t *testing.T, url string, workers, n, kills int, upset func(kill i
 // event arrives, and none more often than there were kills while it was in
 // flight.
 func TestNoEventIsLostWhenProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	events, kills := 600, 6
 	if soaks() {
 		events, kills = 20_000, 200
@@ -232,6 +233,7 @@ func TestNoEventIsLostWhenProcessesAreKilled(t *testing.T) {
 
 // The database crashes and comes back, too.
 func TestNoEventIsLostWhenTheDatabaseCrashes(t *testing.T) {
+	t.Parallel()
 	events, kills, each := 300, 2, 1
 	if soaks() {
 		events, kills, each = 20_000, 40, 2
