@@ -7,6 +7,10 @@ LINT     := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 export CGO_ENABLED ?= 0
 
+# The race detector leaves the SQLite engine out. Not so its driver: that has instances of sync.Map's code, which the
+# linker would take for everybody, and without them the detector sees races where there are none.
+UNRACED := -gcflags='modernc.org/sqlite/lib=-race=false' -gcflags='modernc.org/libc=-race=false'
+
 .DEFAULT_GOAL := help
 .PHONY: help build run test test-peers soak race lint bench e2e clean
 
@@ -31,7 +35,7 @@ soak: ## race four processes over limits while one is killed every second, RINGB
 	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 60m -run '^(TestNoEventIsLost|TestOrderIsKept|TestAnEventIsStored)' ./webhooks ./store
 
 race: ## run the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -gcflags='modernc.org/...=-race=false' -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -short $(UNRACED) -timeout 20m ./...
 
 lint: $(LINT)-$(LINT_VERSION) ## check format, vet and lint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt'd:"; echo "$$out"; exit 1; }
