@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,7 +149,9 @@ func (w *world) moveWindow(open bool) {
 
 // raceClaims claims and ends tasks on three nodes while the settings change.
 func (w *world) raceClaims(still stilling) {
-	w.addDue(20)
+	again := w.draft(0) // what ends is due again at once, in a deleted queue, too
+	again.TryCount, again.TryPause = scheduler.MaxTryCount, 0
+	w.add(slices.Repeat([]scheduler.Task{again}, 20)...)
 	owners := []scheduler.Owner{w.join("n1"), w.join("n2"), w.join("n3")}
 	r := &race{world: w, most: still.most, once: still.once, fails: still.fails, looked: make(chan struct{}, 1), started: make(chan struct{}, 1)}
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
