@@ -361,3 +361,32 @@ func TestAFencedNode(t *testing.T) {
 		}
 	})
 }
+
+// Who writes anything learns at once that another process has its epoch, not
+// with the next renewal of its lease.
+func TestWritesTellThatTheNodeIsFenced(t *testing.T) {
+	for which, due := range map[string]time.Duration{"a claim": 2 * time.Second, "a result": time.Second / 2} {
+		t.Run(which, func(t *testing.T) {
+			o := rigOptions{dial: talk(2 * time.Second), nodes: func(s *store.Store) scheduler.Nodes { return away{s} }}
+			inRig(t, o, func(r *rig) {
+				r.add(1, 1, due)
+				pass(time.Second)
+				if _, _, _, err := r.s.Join(r.Context(), "n1", r.clock.Now(), leaseLength); err != nil {
+					r.Fatal(err)
+				}
+				pass(time.Second - 10*time.Millisecond)
+				select {
+				case <-r.lease.Fenced():
+					r.Fatal("it knows before it wrote anything")
+				default:
+				}
+				pass(time.Second)
+				select {
+				case <-r.lease.Fenced():
+				default:
+					r.Error("it does not know")
+				}
+			})
+		})
+	}
+}
