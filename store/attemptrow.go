@@ -11,7 +11,7 @@ var insertAttempts = statement{
 		started_at, variables)
 	SELECT call_id, client_id::uuid, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables
 	FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
-		$9::text[], $10::text[], $11::timestamptz[], $12::jsonb[])
+		$9::text[], $10::text[], $11::timestamptz[], $12::text[])
 		AS u(call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables)`,
 	sqlite: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
 		started_at, variables) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
@@ -27,7 +27,7 @@ var endAttempts = statement{
 	postgres: `UPDATE attempts a SET answered_at = v.answered_at, bridged_at = v.bridged_at, ended_at = v.ended_at,
 		result = v.result, hangup_cause = v.cause, hangup_by = v.hangup_by, simulated = v.simulated, legs = v.legs
 	FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-		$8::boolean[], $9::jsonb[]) AS v(call_id, answered_at, bridged_at, ended_at, result, cause, hangup_by, simulated, legs)
+		$8::boolean[], $9::text[]) AS v(call_id, answered_at, bridged_at, ended_at, result, cause, hangup_by, simulated, legs)
 	WHERE a.call_id = v.call_id`,
 	sqlite: `UPDATE attempts SET answered_at = $2, bridged_at = $3, ended_at = $4, result = $5, hangup_cause = $6,
 		hangup_by = $7, simulated = $8, legs = $9 WHERE call_id = $1`,

@@ -386,8 +386,8 @@ CREATE TABLE attempts (
     hangup_cause text        NOT NULL DEFAULT '',
     hangup_by    text        NOT NULL DEFAULT '',
     simulated    boolean     NOT NULL DEFAULT false,
-    legs         jsonb       NOT NULL DEFAULT '[]',
-    variables    jsonb       NOT NULL DEFAULT '{}',
+    legs         text        NOT NULL DEFAULT '[]', -- JSON that nothing here looks into, as the next
+    variables    text        NOT NULL DEFAULT '{}',
     CHECK ((ended_at IS NULL) = (result = ''))
 ) WITH (fillfactor = 30);
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
