@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -12,6 +14,13 @@ import (
 	"ringback/webhooks"
 )
 
+// How long the secret before is good beside a new one: unless the request says
+// so, and at most.
+const (
+	secretGrace = 24 * time.Hour
+	maxGrace    = 7 * 24 * time.Hour
+)
+
 // Limits of a client's fields, in characters.
 const (
 	maxClientName   = 18
@@ -19,71 +28,101 @@ const (
 	goodSecret      = 12 // shorter ones are taken with a warning
 )
 
-// backOffice answers the admin API.
+// backOffice answers …/clients of the admin API.
 type backOffice struct {
 	clients Clients
 	vault   *vault
 	now     func() time.Time
 }
 
-// accountAnswer is an account as the admin API tells it.
-type accountAnswer struct {
-	ID          scheduler.AccountID
-	ParentID    *scheduler.AccountID
-	UserID      scheduler.UserID
-	Username    string
-	CompanyName string
-	Email       string
-	TimeZone    string
-	DateCreated string
-}
-
-func (accountAnswer) xmlName() string { return "AccountResponse" }
-
-// account tells the caller's own account.
-func (b backOffice) account(c echo.Context, me caller) error {
-	a := me.Account
-	return succeed(c, me, accountAnswer{
-		ID: a.ID, ParentID: a.ParentID, UserID: me.User.ID, Username: me.User.Username,
-		CompanyName: a.CompanyName, Email: a.Email, TimeZone: a.TimeZone, DateCreated: isoDate(a.CreatedAt),
-	})
-}
-
-// clientRequest is a client to be made.
+// clientRequest is what is asked of a client: what is "" or nil stays.
 type clientRequest struct {
 	Name, Secret, UserID string
+	enabled              *bool
+	grace                time.Duration
 }
 
-// clientShape is a client in requests of the admin API.
-var clientShape = newShape(
-	member[clientRequest]{"Name", "Name", func(d *decoder, r *clientRequest) { d.text(&r.Name) }},
-	member[clientRequest]{"Secret", "Secret", func(d *decoder, r *clientRequest) { d.text(&r.Secret) }},
-	member[clientRequest]{"UserID", "UserID", func(d *decoder, r *clientRequest) { d.text(&r.UserID) }},
+// clientShape is a client in requests that change one, newClientShape in those
+// that make one. null and "" leave a member as it is: not every client can leave
+// one out.
+var (
+	clientShape = newShape(
+		member[clientRequest]{"Name", "Name", func(d *decoder, r *clientRequest) { r.Name = d.line(maxClientName, false) }},
+		member[clientRequest]{"Secret", "Secret", func(d *decoder, r *clientRequest) { r.Secret = d.line(maxClientSecret, false) }},
+		member[clientRequest]{"UserID", "UserID", func(d *decoder, r *clientRequest) { r.UserID, _ = d.guid() }},
+		member[clientRequest]{"Enabled", "Enabled", func(d *decoder, r *clientRequest) {
+			if is, ok := d.truth(); ok {
+				r.enabled = &is
+			}
+		}},
+		member[clientRequest]{"GraceSeconds", "GraceSeconds", func(d *decoder, r *clientRequest) { r.readGrace(d) }},
+	)
+	newClientShape = clientShape.require("Name", "Secret", "UserID")
 )
 
+func (r *clientRequest) readGrace(d *decoder) {
+	seconds, ok := d.integer()
+	switch {
+	case !ok:
+	case seconds < 0 || seconds > int64(maxGrace/time.Second):
+		d.fault(fmt.Sprintf("must be between 0 and %d", maxGrace/time.Second))
+	default:
+		r.grace = time.Duration(seconds) * time.Second
+	}
+}
+
+// readClient reads and checks a client.
+func readClient(c echo.Context, me caller, s shape[clientRequest]) (clientRequest, error) {
+	r := clientRequest{grace: secretGrace}
+	d, err := ask(c, me, "ClientRequest")
+	if err != nil {
+		return r, err
+	}
+	s.read(d, &r)
+	return r, d.err()
+}
+
 // clientAnswer is a client as the admin API tells it: its secret only in the
-// answer to the request that made it.
+// answer to the request that gave it.
 type clientAnswer struct {
-	ID          scheduler.ClientID
-	Name        string
-	Secret      string `json:",omitempty"`
-	UserID      scheduler.UserID
-	AccountID   scheduler.AccountID
-	DateCreated string
+	ID             scheduler.ClientID
+	Name           string
+	Secret         string `json:",omitempty"`
+	UserID         scheduler.UserID
+	AccountID      scheduler.AccountID
+	Enabled        bool
+	OldSecretUntil *string // until when the secret before is good, too
+	DateCreated    string
 }
 
 func (clientAnswer) xmlName() string { return "ClientResponse" }
 
-func tellClient(client scheduler.Client) clientAnswer {
-	return clientAnswer{
+func (b backOffice) tell(client scheduler.Client) clientAnswer {
+	told := clientAnswer{
 		ID: client.ID, Name: client.Name, UserID: client.UserID, AccountID: client.AccountID,
-		DateCreated: isoDate(client.CreatedAt),
+		Enabled: client.DisabledAt.IsZero(), DateCreated: isoDate(client.CreatedAt),
 	}
+	if client.OldUntil.After(b.now()) {
+		told.OldSecretUntil = isoDateOrNull(client.OldUntil)
+	}
+	return told
+}
+
+// tellSecret answers a client with the secret that it was given.
+func (b backOffice) tellSecret(c echo.Context, me caller, client scheduler.Client, secret string) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderCacheControl, "no-store")
+	if n := utf8.RuneCountInString(secret); n > 0 && n < goodSecret {
+		h.Set("Warning", `299 ringback "the secret is shorter than 12 characters"`)
+	}
+	told := b.tell(client)
+	told.Secret = secret
+	return succeed(c, me, told)
 }
 
 // addClient makes a client of the caller's account.
 func (b backOffice) addClient(c echo.Context, me caller) error {
-	r, err := readClient(c, me)
+	r, err := readClient(c, me, newClientShape)
 	if err != nil {
 		return err
 	}
@@ -96,20 +135,16 @@ func (b backOffice) addClient(c echo.Context, me caller) error {
 		ID: scheduler.ClientID(scheduler.NewGUID(now)), AccountID: me.Account.ID, UserID: scheduler.UserID(r.UserID),
 		Name: r.Name, SecretHash: hash, CreatedAt: now,
 	}
+	if r.enabled != nil && !*r.enabled {
+		client.DisabledAt = now
+	}
 	if once := scheduler.OnceOf(ctx); once != nil {
 		once.Answer = string(client.ID)
 	}
 	if err := b.clients.AddClient(ctx, client, webhooks.NewSecret(now)); err != nil {
 		return err
 	}
-	h := c.Response().Header()
-	h.Set(echo.HeaderCacheControl, "no-store")
-	if utf8.RuneCountInString(r.Secret) < goodSecret {
-		h.Set("Warning", `299 ringback "the secret is shorter than 12 characters"`)
-	}
-	told := tellClient(client)
-	told.Secret = r.Secret
-	return succeed(c, me, told)
+	return b.tellSecret(c, me, client, r.Secret)
 }
 
 // addedClient answers a client that was made before; its secret was told once.
@@ -118,39 +153,72 @@ func (b backOffice) addedClient(c echo.Context, me caller, kept scheduler.Once) 
 	if err != nil {
 		return err
 	}
-	return succeed(c, me, tellClient(client))
+	return succeed(c, me, b.tell(client))
 }
 
-// readClient reads and checks a client to be made.
-func readClient(c echo.Context, me caller) (clientRequest, error) {
-	var r clientRequest
-	d, err := ask(c, me, "ClientRequest")
+// changeClient changes what the request names of a client. A new secret leaves
+// the one before good for a while.
+func (b backOffice) changeClient(c echo.Context, me caller) error {
+	client, err := b.of(c, me)
 	if err != nil {
-		return r, err
+		return err
 	}
-	clientShape.read(d, &r)
-	for _, text := range []struct {
-		field, given string
-		limit        int
-	}{{"Name", r.Name, maxClientName}, {"Secret", r.Secret, maxClientSecret}} {
-		switch n := utf8.RuneCountInString(text.given); {
-		case d.faulty(text.field):
-		case n == 0:
-			d.faults.Add(text.field, "is required")
-		case n > text.limit:
-			d.faults.Add(text.field, "must be at most %d characters long", text.limit)
+	r, err := readClient(c, me, clientShape)
+	if err != nil {
+		return err
+	}
+	ctx, hash := c.Request().Context(), ""
+	if r.Secret != "" {
+		if hash, err = b.vault.hash(ctx, r.Secret); err != nil {
+			return err
 		}
 	}
-	guid, ok := scheduler.ParseGUID(r.UserID)
-	switch {
-	case d.faulty("UserID"):
-	case r.UserID == "":
-		d.faults.Add("UserID", "is required")
-	case !ok:
-		d.faults.Add("UserID", "must be a GUID")
+	changed, err := b.clients.UpdateClient(ctx, me.Account.ID, client.ID, func(to *scheduler.Client) error {
+		b.apply(to, r, hash)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	r.UserID = guid
-	return r, d.err()
+	return b.tellSecret(c, me, changed, r.Secret)
+}
+
+// apply changes a client as a request asks for, with the hash of its secret.
+func (b backOffice) apply(to *scheduler.Client, r clientRequest, hash string) {
+	now := b.now()
+	to.Name = cmp.Or(r.Name, to.Name)
+	to.UserID = cmp.Or(scheduler.UserID(r.UserID), to.UserID)
+	if hash != "" {
+		to.OldHash, to.OldUntil = "", time.Time{}
+		if r.grace > 0 {
+			to.OldHash, to.OldUntil = to.SecretHash, now.Add(r.grace)
+		}
+		to.SecretHash = hash
+	}
+	switch {
+	case r.enabled == nil:
+	case *r.enabled:
+		to.DisabledAt = time.Time{}
+	case to.DisabledAt.IsZero():
+		to.DisabledAt = now
+	}
+}
+
+// disableClient disables a client: its tokens die, its queues stop.
+func (b backOffice) disableClient(c echo.Context, me caller) error {
+	client, err := b.of(c, me)
+	if err != nil {
+		return err
+	}
+	off := false
+	_, err = b.clients.UpdateClient(c.Request().Context(), me.Account.ID, client.ID, func(to *scheduler.Client) error {
+		b.apply(to, clientRequest{enabled: &off}, "")
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return succeed(c, me, nil)
 }
 
 func (b backOffice) listClients(c echo.Context, me caller) error {
@@ -163,13 +231,7 @@ func (b backOffice) listClients(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	told := make([]clientAnswer, len(found.Rows))
-	for i, row := range found.Rows {
-		told[i] = tellClient(row)
-	}
-	total(c, found.Total)
-	links(c, len(told), found.Total, "")
-	return succeed(c, me, told)
+	return succeedList(c, me, found, b.tell)
 }
 
 // reach lists the clients that a caller reaches: a user's token those of the
@@ -188,17 +250,23 @@ func (b backOffice) reach(ctx context.Context, me caller, p scheduler.Page) (sch
 	return found, err
 }
 
-func (b backOffice) client(c echo.Context, me caller) error {
+// of finds the client of the path, within what the caller reaches.
+func (b backOffice) of(c echo.Context, me caller) (scheduler.Client, error) {
 	guid, ok := scheduler.ParseGUID(c.Param("id"))
 	if !ok {
-		return errNoClient
+		return scheduler.Client{}, errNoClient
 	}
 	client, err := b.clients.ClientOf(c.Request().Context(), me.Account.ID, scheduler.ClientID(guid))
-	switch {
-	case isNotFound(err), err == nil && me.byClient() && client.AccountID != me.Account.ID:
-		return errNoClient
-	case err != nil:
+	if isNotFound(err) || err == nil && me.byClient() && client.AccountID != me.Account.ID {
+		return client, errNoClient
+	}
+	return client, err
+}
+
+func (b backOffice) client(c echo.Context, me caller) error {
+	client, err := b.of(c, me)
+	if err != nil {
 		return err
 	}
-	return succeed(c, me, tellClient(client))
+	return succeed(c, me, b.tell(client))
 }

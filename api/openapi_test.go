@@ -46,6 +46,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Call": answered[callAnswer](), "Leg": answered[legAnswer](), "Secret": answered[secretAnswer](),
 		"Hold": answered[holdAnswer](), "Error": answered[refusal](), "Token": answered[tokenAnswer](),
 		"Account": answered[accountAnswer](), "Client": answered[clientAnswer](), "ClientRequest": asked(clientShape),
+		"AccountMade": answered[accountMade](), "AccountRequest": asked(accountShape), "PasswordRequest": asked(passwordShape), "Session": answered[sessionAnswer](),
 		"Limit": answered[limitAnswer](), "Callback": answered[callbackAnswer](), "CallbackRequest": asked(callbackShape),
 		"Settings": answered[settingsAnswer](), "SettingsRequest": asked(settingsShape),
 		"Delivery": append(answered[deliveryAnswer](), answered[deliveryDetail]()[1:]...), "Try": answered[tryAnswer](),

@@ -14,6 +14,8 @@ import (
 type Store interface {
 	Identities
 	Tokens
+	Accounts
+	Sessions
 	Clients
 	SettingsWriter
 	Keys
@@ -74,9 +76,9 @@ type Purger interface {
 
 // Identities finds who may ask for a token.
 type Identities interface {
-	// UserByName finds a user; the name is case-sensitive.
+	// UserByName finds a user of an enabled account; the name is case-sensitive.
 	UserByName(ctx context.Context, username string) (scheduler.User, error)
-	// ClientByID finds a client of any account.
+	// ClientByID finds an enabled client of any enabled account.
 	ClientByID(ctx context.Context, id scheduler.ClientID) (scheduler.Client, error)
 }
 
@@ -97,6 +99,35 @@ type Tokens interface {
 	RevokeToken(ctx context.Context, hash []byte, by *scheduler.ClientID) error
 }
 
+// Accounts finds, makes and changes the accounts within an account's reach:
+// itself and those below it. Any other is NotFound, account_not_found.
+type Accounts interface {
+	// AccountOf finds one, with its user.
+	AccountOf(ctx context.Context, account, id scheduler.AccountID) (scheduler.Holder, error)
+	// AccountsBelow lists those below one, at any depth.
+	AccountsBelow(ctx context.Context, account, id scheduler.AccountID, p scheduler.Page) (scheduler.List[scheduler.Holder], error)
+	// AddAccount keeps one below its parent, with its user; a user's name that is
+	// taken is a fault of Username.
+	AddAccount(ctx context.Context, account scheduler.AccountID, h scheduler.Holder) error
+	// UpdateAccount lets change alter one and its user, under its lock; an error
+	// of change is returned and nothing is altered. What is disabled loses its
+	// tokens, its queues stop, and so do those of all accounts below.
+	UpdateAccount(ctx context.Context, account, id scheduler.AccountID, change func(*scheduler.Holder) error) (scheduler.Holder, error)
+}
+
+// Sessions are the sign-ins of an account's users and clients.
+type Sessions interface {
+	// Sessions lists those of an account itself, by when tokens were handed out
+	// last.
+	Sessions(ctx context.Context, account scheduler.AccountID, now time.Time, p scheduler.Page) (scheduler.List[scheduler.Session], error)
+	// EndSession ends one of them.
+	EndSession(ctx context.Context, account scheduler.AccountID, id string) error
+	// EndSessions ends all of them but one.
+	EndSessions(ctx context.Context, account scheduler.AccountID, but string) error
+	// SetPassword gives a user another password, and ends its sessions but one.
+	SetPassword(ctx context.Context, user scheduler.UserID, hash string, but string) error
+}
+
 // Clients finds and makes API consumers.
 type Clients interface {
 	// Clients lists those of an account and of the accounts below it.
@@ -108,6 +139,10 @@ type Clients interface {
 	// AddClient keeps a client with the first secret of its events. A user that
 	// is not of its account is a fault of UserID.
 	AddClient(ctx context.Context, c scheduler.Client, first webhooks.Secret) error
+	// UpdateClient lets change alter one of them, under its lock; an error of
+	// change is returned and nothing is altered. One that is disabled loses its
+	// tokens, and its queues stop.
+	UpdateClient(ctx context.Context, account scheduler.AccountID, id scheduler.ClientID, change func(*scheduler.Client) error) (scheduler.Client, error)
 }
 
 // SettingsWriter changes what clients may do.

@@ -140,19 +140,7 @@ func (s *Server) routes() {
 		clients: o.Store, tasks: tasks, queues: o.Store, purger: o.Store, now: o.Now,
 		report: reports{queues: o.Store, stats: o.Store, history: o.Store},
 	}
-	for _, version := range []string{"v1", "v2"} {
-		back := backOffice{clients: o.Store, vault: vault, now: o.Now}
-		g := e.Group("/api/" + version + "/admin")
-		g.GET("/accounts", guard.user(plain(back.account)))
-		g.GET("/audit", guard.user(audit{entries: o.Store}.list))
-		g.POST("/clients", guard.user(onces.once(plain(back.addClient), back.addedClient)))
-		g.GET("/clients", guard.user(back.listClients))
-		g.GET("/clients/:id", guard.user(plain(back.client)))
-		settings := settings{clients: o.Store, writer: o.Store, numbers: tasks.numbers}
-		g.GET("/clients/:id/settings", guard.user(plain(settings.get)))
-		g.PUT("/clients/:id/settings", guard.user(plain(settings.change)))
-		accountTasks{keeper: o.Store, jobs: s.jobs, checkURL: o.CheckURL, mails: o.Mails, now: o.Now}.routes(g, guard, onces)
-	}
+	s.adminRoutes(guard, tokens, onces, tasks.numbers)
 	extensions := extensions{reader: o.Store, writer: o.Store, numbers: tasks.numbers, trunks: o.Trunks, now: o.Now}
 	intervals := intervals{reader: o.Store, writer: o.Store, now: o.Now}
 	bulks := bulks{bulks: o.Store, queues: o.Store, now: o.Now}
@@ -213,6 +201,36 @@ func (s *Server) routes() {
 		g.GET("/webhooks/destinations/:destination_id", guard.client(plain(destinations.get)))
 		g.PUT("/webhooks/destinations/:destination_id", guard.client(plain(destinations.change)))
 		g.POST("/webhooks/destinations/:destination_id/test", guard.client(onces.once(plain(destinations.test), destinations.testAgain)))
+	}
+}
+
+// adminRoutes makes the routes of the admin API, the same in both versions.
+func (s *Server) adminRoutes(guard guard, tokens tokens, onces onces, numbers *numbers) {
+	o := s.o
+	accounts := accounts{accounts: o.Store, sessions: o.Store, tokens: tokens, now: o.Now}
+	back := backOffice{clients: o.Store, vault: tokens.vault, now: o.Now}
+	settings := settings{clients: o.Store, writer: o.Store, numbers: numbers}
+	for _, version := range []string{"v1", "v2"} {
+		g := s.echo.Group("/api/" + version + "/admin")
+		g.GET("/accounts", guard.user(plain(accounts.own)))
+		g.POST("/accounts/:id", guard.user(onces.once(plain(accounts.add), accounts.added)))
+		g.GET("/accounts/:id", guard.user(plain(accounts.get)))
+		g.PUT("/accounts/:id", guard.user(plain(accounts.change)))
+		g.DELETE("/accounts/:id", guard.user(plain(accounts.disable)))
+		g.GET("/accounts/:id/accounts", guard.user(accounts.below))
+		g.PUT("/accounts/:id/password", guard.user(plain(accounts.setPassword)))
+		g.GET("/accounts/:id/sessions", guard.user(accounts.listSessions))
+		g.DELETE("/accounts/:id/sessions", guard.user(plain(accounts.endSessions)))
+		g.DELETE("/accounts/:id/sessions/:session_id", guard.user(plain(accounts.endSession)))
+		g.GET("/audit", guard.user(audit{entries: o.Store}.list))
+		g.POST("/clients", guard.user(onces.once(plain(back.addClient), back.addedClient)))
+		g.GET("/clients", guard.user(back.listClients))
+		g.GET("/clients/:id", guard.user(plain(back.client)))
+		g.PUT("/clients/:id", guard.user(plain(back.changeClient)))
+		g.DELETE("/clients/:id", guard.user(plain(back.disableClient)))
+		g.GET("/clients/:id/settings", guard.user(plain(settings.get)))
+		g.PUT("/clients/:id/settings", guard.user(plain(settings.change)))
+		accountTasks{keeper: o.Store, jobs: s.jobs, checkURL: o.CheckURL, mails: o.Mails, now: o.Now}.routes(g, guard, onces)
 	}
 }
 

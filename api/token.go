@@ -119,6 +119,7 @@ func (t tokens) grant(c echo.Context) (tokenAnswer, error) {
 	if err != nil {
 		return tokenAnswer{}, err
 	}
+	granted.Address = c.RealIP()
 	return t.hand(c.Request().Context(), granted)
 }
 
@@ -157,12 +158,12 @@ func (t tokens) byCredentials(c echo.Context, form url.Values) (scheduler.Token,
 	if isGUID {
 		id = guid // which comes in any case, and is one identity
 	}
-	err = t.verify(c, id, secrets, refused, func(ctx context.Context) (string, error) {
+	err = t.verify(c, id, secrets, refused, func(ctx context.Context) ([]string, error) {
 		if !isGUID {
-			return "", nil
+			return nil, nil
 		}
 		found, err := t.identities.ClientByID(ctx, client)
-		return found.SecretHash, err
+		return found.Hashes(t.now()), err
 	})
 	return scheduler.Token{ClientID: &client}, err
 }
@@ -200,34 +201,54 @@ func (t tokens) byPassword(c echo.Context, form url.Values) (scheduler.Token, er
 	}
 	refused := &oauthError{Code: "invalid_grant", Description: "the user name or the password is wrong", status: http.StatusBadRequest}
 	var user scheduler.User
-	err := t.verify(c, name, []string{password}, refused, func(ctx context.Context) (hash string, err error) {
+	err := t.verify(c, name, []string{password}, refused, func(ctx context.Context) (hashes []string, err error) {
 		if !storable(name) {
-			return "", nil
+			return nil, nil
 		}
 		user, err = t.identities.UserByName(ctx, name)
-		return user.PasswordHash, err
+		return []string{user.PasswordHash}, err
 	})
 	return scheduler.Token{UserID: &user.ID}, err
 }
 
-// verify compares secrets with the hash of an identity. An unknown identity
+// userHash finds the password of a user who is known already.
+func userHash(user scheduler.User) func(context.Context) ([]string, error) {
+	return func(context.Context) ([]string, error) { return []string{user.PasswordHash}, nil }
+}
+
+// asProblem makes an error of signing in one of the admin API.
+func asProblem(c echo.Context, err error) error {
+	e, ok := errors.AsType[*oauthError](err)
+	if !ok {
+		return err
+	}
+	if e.retryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(e.retryAfter))
+	}
+	return &problem{code: e.status, message: e.Description}
+}
+
+// verify compares secrets with the hashes of an identity. An unknown identity
 // takes as long as a wrong secret; failures are slowed, then refused unheard.
-func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hash string, err error)) error {
+func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hashes []string, err error)) error {
 	ctx, address := c.Request().Context(), networkOf(c.RealIP())
 	if err := t.heard(identity, address); err != nil {
 		return err
 	}
-	hash, err := find(ctx)
+	hashes, err := find(ctx)
 	if err != nil && !isNotFound(err) {
 		return err
+	}
+	if len(hashes) == 0 {
+		hashes = []string{""}
 	}
 	if err := t.vault.enter(ctx); err != nil {
 		return err
 	}
 	ok, slow := false, time.Duration(0)
 	err = t.heard(identity, address) // others may have failed meanwhile
-	for i := 0; i < len(secrets) && err == nil && !ok; i++ {
-		ok = t.vault.check(secrets[i], hash)
+	for i := 0; i < len(secrets)*len(hashes) && err == nil && !ok; i++ {
+		ok = t.vault.check(secrets[i/len(hashes)], hashes[i%len(hashes)])
 	}
 	if err == nil && !ok {
 		slow = t.throttle.failed(identity, address)
@@ -261,6 +282,7 @@ func (t tokens) byRefresh(c echo.Context, form url.Values) (issued tokenAnswer, 
 	}
 	now := t.now()
 	err = t.tokens.UseRefreshToken(c.Request().Context(), hashOf(given), now, refreshGrace, func(used scheduler.Token) (pair []scheduler.Token) {
+		used.Address = c.RealIP()
 		issued, pair = pairOfTokens(used, now)
 		return pair
 	})
@@ -284,7 +306,7 @@ func pairOfTokens(granted scheduler.Token, now time.Time) (tokenAnswer, []schedu
 		AccessToken: randomToken(), TokenType: "Bearer", ExpiresIn: int(accessLife / time.Second), RefreshToken: randomToken(),
 	}
 	access := scheduler.Token{
-		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID, SignIn: granted.SignIn,
+		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID, SignIn: granted.SignIn, Address: granted.Address,
 		ExpiresAt: now.Add(accessLife), CreatedAt: now,
 	}
 	refresh := access

@@ -1,15 +1,31 @@
 package scheduler
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Account is a paying party. The master has no Parent.
 type Account struct {
 	ID          AccountID `gorm:"primaryKey"`
 	ParentID    *AccountID
 	CompanyName string
+	Address     string // for bills
 	Email       string
+	Firstname   string
+	Lastname    string
+	LanguageID  string // GUID; "": none
+	MobilePhone string
+	WebSite     string
 	TimeZone    string    // IANA
 	CreatedAt   time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+	DisabledAt  time.Time `gorm:"serializer:instant"` // zero: enabled; those below it are disabled with it
+}
+
+// Holder is an account with the user who signs in for it.
+type Holder struct {
+	Account Account
+	User    User
 }
 
 // User is a person of an account who may sign in.
@@ -28,8 +44,11 @@ type Client struct {
 	UserID     UserID // for whom it acts on the admin API
 	Name       string
 	SecretHash string    // argon2id, PHC string format
+	OldHash    string    // of the secret before
+	OldUntil   time.Time `gorm:"serializer:instant"` // from when on that is no longer good
 	Settings   Settings  `gorm:"embedded"`
 	CreatedAt  time.Time `gorm:"serializer:instant;autoCreateTime:false"`
+	DisabledAt time.Time `gorm:"serializer:instant"` // zero: enabled
 }
 
 // Extension is the originator of record and payer of calls; not a number that
@@ -55,14 +74,37 @@ type Token struct {
 	Refresh   bool      // a refresh token
 	ClientID  *ClientID // acts as that client
 	UserID    *UserID   // acts as that user
-	SignIn    string    // that it came of, the same for all that followed
+	SignIn    string    // that it came of, the same for all that followed: a GUID
+	Address   string    // from where it was asked for
 	ExpiresAt time.Time `gorm:"serializer:instant"`
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 }
+
+// Session is a sign-in, with what was refreshed since.
+type Session struct {
+	ID        string    // of its tokens' SignIn
+	UserID    *UserID   // who signed in,
+	ClientID  *ClientID // or which client
+	Address   string    // the latest one
+	LatestAt  time.Time // when tokens were handed out last
+	ExpiresAt time.Time
+}
+
+// BeganAt is when somebody signed in, to the millisecond.
+func (s Session) BeganAt() time.Time { return CallID(strings.ReplaceAll(s.ID, "-", "")).Began() }
 
 // Principal is whom a request acts for.
 type Principal struct {
 	User    User    // the user, or the client's user
 	Account Account // of that user
 	Client  *Client // nil for a user's token
+	SignIn  string  // of the token
+}
+
+// Hashes returns what a secret of the client may be checked against.
+func (c Client) Hashes(now time.Time) []string {
+	if c.OldHash != "" && now.Before(c.OldUntil) {
+		return []string{c.SecretHash, c.OldHash}
+	}
+	return []string{c.SecretHash}
 }

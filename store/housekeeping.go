@@ -30,7 +30,8 @@ var overdueTasks = statement{
 }
 
 // Tidy ends tasks past their deadline, also in queues where nothing starts,
-// cancels what waits in deleted queues, and forgets expired tokens, aged
+// cancels what waits in deleted queues, switches off those of who is disabled,
+// and forgets expired tokens, aged
 // external ids and old changes. It returns how many tasks ended.
 func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) {
 	for _, batch := range []func(context.Context, time.Time) (int, error){s.expire, s.emptyDeleted} {
@@ -39,6 +40,9 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (ended int, err error) 
 				return ended, err
 			}
 		}
+	}
+	if err := s.stopDisabled(ctx); err != nil {
+		return ended, err
 	}
 	err = s.forget(ctx, now, old{forgetChanges, scheduler.ChangesKeep}, old{forgetExternalIDs, externalIDAge})
 	if err != nil {

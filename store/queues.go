@@ -61,6 +61,9 @@ func (s *Store) AddQueue(ctx context.Context, q scheduler.Queue) (scheduler.Queu
 		if err := t.lockClient(q.ClientID, "SHARE"); err != nil {
 			return err
 		}
+		if err := t.maySwitchOn(q); err != nil {
+			return err
+		}
 		if err := t.useInterval(q); err != nil {
 			return err
 		}
@@ -105,6 +108,14 @@ func (t *tx) updateQueue(client scheduler.ClientID, id scheduler.QueueID, change
 		return changed, err
 	}
 	changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
+	if changed.On && !stored.On {
+		if err := t.lockClient(client, "SHARE"); err != nil {
+			return changed, err
+		}
+		if err := t.maySwitchOn(changed); err != nil {
+			return changed, err
+		}
+	}
 	if err := t.useInterval(changed); err != nil {
 		return changed, err
 	}
@@ -116,6 +127,42 @@ func (t *tx) updateQueue(client scheduler.ClientID, id scheduler.QueueID, change
 	locked[0].queue = changed
 	locked[0].runtime.Brake = locked[0].runtime.Brake.Edited(stored.Brake, changed.Brake, t.now().UTC())
 	return changed, t.reconsider(locked)
+}
+
+// maySwitchOn refuses a queue that is to be on while its client, which is
+// locked, is disabled.
+func (t *tx) maySwitchOn(q scheduler.Queue) error {
+	if !q.On {
+		return nil
+	}
+	_, err := one[scheduler.Client](t.db.Where("id = ? AND disabled_at IS NULL", q.ClientID).Where(ofEnabled), "")
+	if scheduler.KindOf(err) == scheduler.NotFound {
+		return scheduler.Errorf(scheduler.Conflict, "the client is disabled: its schedulers stay off")
+	}
+	return err
+}
+
+const disabledQueues = `SELECT q.id, q.client_id FROM queues q JOIN clients c ON c.id = q.client_id JOIN accounts a ON a.id = c.account_id
+	WHERE q.is_on AND q.deleted_at IS NULL AND (c.disabled_at IS NOT NULL OR a.disabled_at IS NOT NULL) ORDER BY q.id LIMIT 1000`
+
+// stopDisabled switches off the queues of disabled clients, and of those of
+// disabled accounts: whoever disables does so afterwards, housekeeping if that
+// was cut short.
+func (s *Store) stopDisabled(ctx context.Context) error {
+	var found []scheduler.Queue
+	if err := s.db.WithContext(ctx).Raw(disabledQueues).Scan(&found).Error; err != nil {
+		return err
+	}
+	for _, q := range found {
+		_, err := s.UpdateQueue(ctx, q.ClientID, q.ID, func(q *scheduler.Queue) error { q.On = false; return nil })
+		if err != nil && scheduler.KindOf(err) != scheduler.NotFound {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		return s.stopDisabled(ctx)
+	}
+	return nil
 }
 
 // ResetBrake closes the brake of a queue and forgets what it counted: what is

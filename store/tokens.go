@@ -23,7 +23,11 @@ func (s *Store) Principal(ctx context.Context, hash []byte, now time.Time) (sche
 	if err != nil {
 		return scheduler.Principal{}, err
 	}
-	return principal(db, token)
+	p, err := principal(db, token)
+	if err == nil && (!p.Account.DisabledAt.IsZero() || p.Client != nil && !p.Client.DisabledAt.IsZero()) {
+		return scheduler.Principal{}, scheduler.Errorf(scheduler.NotFound, "the token is one of an account or a client that is disabled")
+	}
+	return p, err
 }
 
 // UseRefreshToken stores what follows a refresh token, which then is good until
@@ -57,14 +61,7 @@ func (s *Store) RevokeToken(ctx context.Context, hash []byte, by *scheduler.Clie
 		case by != nil && (token.ClientID == nil || *token.ClientID != *by):
 			return scheduler.Errorf(scheduler.Forbidden, "the token is another client's")
 		}
-		// Whoever refreshes right now adds tokens that the statement that waits for
-		// them does not see.
-		for {
-			gone := t.db.Where("sign_in = ?", token.SignIn).Delete(&scheduler.Token{})
-			if gone.Error != nil || gone.RowsAffected == 0 {
-				return gone.Error
-			}
-		}
+		return t.endSessions(t.db.Where("sign_in = ?", token.SignIn))
 	})
 }
 
@@ -74,7 +71,7 @@ func liveToken(db *gorm.DB, hash []byte, refresh bool, now time.Time) (scheduler
 }
 
 func principal(db *gorm.DB, token scheduler.Token) (scheduler.Principal, error) {
-	var p scheduler.Principal
+	p := scheduler.Principal{SignIn: token.SignIn}
 	user := token.UserID
 	if token.ClientID != nil {
 		c, err := one[scheduler.Client](db.Where("id = ?", *token.ClientID), "there is no client %s", *token.ClientID)

@@ -12,8 +12,15 @@ CREATE TABLE accounts (
     parent_id    text        REFERENCES accounts (id),
     company_name text        NOT NULL DEFAULT '',
     email        text        NOT NULL DEFAULT '',
+    address      text        NOT NULL DEFAULT '',
+    firstname    text        NOT NULL DEFAULT '',
+    lastname     text        NOT NULL DEFAULT '',
+    language_id  text        NOT NULL DEFAULT '', -- a GUID, or ''
+    mobile_phone text        NOT NULL DEFAULT '',
+    web_site     text        NOT NULL DEFAULT '',
     time_zone    text        NOT NULL DEFAULT 'UTC',
-    created_at   TIMESTAMP NOT NULL
+    created_at   TIMESTAMP NOT NULL,
+    disabled_at  TIMESTAMP -- NULL: it is enabled
 );
 CREATE INDEX accounts_parent ON accounts (parent_id);
 
@@ -32,6 +39,8 @@ CREATE TABLE clients (
     user_id     text        NOT NULL,
     name        text        NOT NULL CHECK (name <> ''),
     secret_hash text        NOT NULL,
+    old_hash    text        NOT NULL DEFAULT '', -- of the secret before
+    old_until   TIMESTAMP, -- NULL: no longer good
     default_region       text    NOT NULL DEFAULT '',
     default_extension_id integer,
     webhook_format       text    NOT NULL DEFAULT '' CHECK (webhook_format IN ('', 'form')),
@@ -39,6 +48,7 @@ CREATE TABLE clients (
     requests_per_hour    integer NOT NULL DEFAULT 0 CHECK (requests_per_hour >= 0), -- 0: the default
     allowed_caller_ids   text, -- NULL: none
     created_at  TIMESTAMP NOT NULL,
+    disabled_at TIMESTAMP, -- NULL: it is enabled
     FOREIGN KEY (account_id, user_id) REFERENCES users (account_id, id),
     FOREIGN KEY (id, default_extension_id) REFERENCES extensions (client_id, id)
 );
@@ -50,12 +60,15 @@ CREATE TABLE tokens (
     client_id  text        REFERENCES clients (id),
     user_id    text        REFERENCES users (id),
     sign_in    text        NOT NULL, -- the same for those that followed by refreshing
+    address    text        NOT NULL DEFAULT '', -- from where it was asked for
     expires_at TIMESTAMP NOT NULL,
     created_at TIMESTAMP NOT NULL,
     CHECK ((client_id IS NULL) <> (user_id IS NULL))
 );
 CREATE INDEX tokens_expiry ON tokens (expires_at);
 CREATE INDEX tokens_sign_in ON tokens (sign_in);
+CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX tokens_client ON tokens (client_id) WHERE client_id IS NOT NULL;
 
 -- Who changed what, written with the change. Ids are text: it outlives what it tells of.
 CREATE TABLE audit (
