@@ -111,6 +111,7 @@ type world struct {
 	interval, bulk         string
 	delivery, destination  string
 	live                   string // a call that is under way
+	account                household
 }
 
 func newWorld(r *rig) world {
@@ -126,6 +127,7 @@ func newWorld(r *rig) world {
 	w.interval = r.do("POST", r.a.path("/interval/"), r.a.token, alwaysOpen).want(201).id()
 	r.deadEvent(queue, fmt.Sprintf("https://receiver.example.com:%d/hook", 1000+r.worlds))
 	r.worlds++
+	w.account = r.household(storetest.MasterID)
 	w.delivery = r.do("GET", r.a.path("/webhooks/deliveries?order=desc"), r.a.token, "").want(200).firstID()
 	w.destination = r.do("GET", r.a.path("/webhooks/destinations?order=desc"), r.a.token, "").want(200).firstID()
 	return w
@@ -134,6 +136,9 @@ func newWorld(r *rig) world {
 func (w world) path(pattern string) string {
 	pattern = strings.Replace(pattern, "/call/:call_uuid", "/call/"+w.live, 1)
 	pattern = strings.Replace(pattern, "/admin/clients/:id", "/admin/clients/"+string(w.r.a.client.ID), 1)
+	if isAdmin(pattern) {
+		return w.account.path(pattern)
+	}
 	return strings.NewReplacer(":client_id", string(w.r.a.client.ID), ":scheduler_id", w.queue, ":task_id", w.task, ":bulk_id", w.bulk,
 		":extension_id", w.ext, ":interval_id", w.interval, ":call_uuid", w.call, ":delivery_id", w.delivery, ":destination_id", w.destination).Replace(pattern)
 }
@@ -156,8 +161,8 @@ func (w world) body(route *echo.Route) string {
 		return alwaysOpen
 	case strings.HasSuffix(route.Path, "/callback"):
 		return `{"src_num":["101"],"dst_num":"102"}`
-	case strings.HasSuffix(route.Path, "/admin/clients"):
-		return `{"Name":"new","Secret":"` + clientSecret + `","UserID":"` + string(storetest.UserID) + `"}`
+	case isAdmin(route.Path):
+		return adminBody(w.r, route, storetest.UserID)
 	}
 	return `{"name":"changed"}`
 }
@@ -170,7 +175,9 @@ func (w world) snapshot() string {
 		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
 		all = append(all, a.header.Get("X-Total-Count"), a.body)
 	}
-	all = append(all, w.r.do("GET", "/api/v1/admin/clients", w.r.user, "").want(200).body)
+	for _, list := range []string{"clients?per_page=1000", "accounts", "accounts/" + string(storetest.MasterID) + "/accounts?per_page=1000"} {
+		all = append(all, w.r.do("GET", "/api/v1/admin/"+list, w.r.user, "").want(200).body)
+	}
 	live, err := w.r.store.OverseeCallbacks(w.r.t.Context(), w.r.join(), nil)
 	if err != nil {
 		w.r.t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 )
 
 // Values of the admin API that have a type of their own. Each may come as text,
-// with space around it, in any format. A reader's ok is false for null and "",
-// and for what is faulty.
+// with space around it, in any format. A reader's ok is false for null, which XML
+// and forms may tell as "", and for what is faulty.
 
 // isoForm is how the admin API tells times: ISO 8601 with offset.
 const isoForm = "2006-01-02T15:04:05.0000000-07:00"
@@ -32,7 +32,9 @@ func isoDateOrNull(t time.Time) *string {
 func (d *decoder) word(what string) (word string, ok bool) {
 	switch d.kind() {
 	case kindString:
-		word = strings.TrimSpace(d.string())
+		if word = strings.TrimSpace(d.string()); word == "" && !d.untyped {
+			d.fault("must be " + what)
+		}
 		return word, word != ""
 	case kindNumber:
 		return d.number(), true
@@ -43,11 +45,15 @@ func (d *decoder) word(what string) (word string, ok bool) {
 	return "", false
 }
 
-// truth reads true or false.
+// truth reads true or false, which text may tell as 1 or 0 (XML Schema, part 2).
 func (d *decoder) truth() (is, ok bool) {
+	number := d.kind() == kindNumber
 	word, ok := d.word("true or false")
 	if !ok {
 		return false, false
+	}
+	if number {
+		word = "a number"
 	}
 	switch strings.ToLower(word) {
 	case "true", "1":
