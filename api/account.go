@@ -115,7 +115,7 @@ func (s accounts) add(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	r, err := readAccount(c, me, newAccountShape, s.now())
+	r, err := readAccount(c, me, newAccountShape, "", s.now())
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (s accounts) change(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	r, err := readAccount(c, me, accountShape, s.now())
+	r, err := readAccount(c, me, accountShape, h.Account.TimeZone, s.now())
 	if err != nil {
 		return err
 	}

@@ -80,23 +80,25 @@ var (
 // sets notes a change that the request asks for.
 func (r *accountRequest) sets(change func(*scheduler.Holder)) { r.change = append(r.change, change) }
 
-// accountText is a member that is a line of text; null and "" clear it, unless
-// it is needed.
+// accountText is a member that is a line of text; null and "" clear it, or leave
+// it if it is needed.
 func accountText(name string, needed bool, of func(*scheduler.Holder) *string) member[accountRequest] {
 	return member[accountRequest]{name, name, func(d *decoder, r *accountRequest) {
-		text := d.line(maxAccountText, needed)
+		if needed && d.blank() {
+			d.skip()
+			return
+		}
+		text := d.line(maxAccountText)
 		r.sets(func(h *scheduler.Holder) { *of(h) = text })
 	}}
 }
 
 // line reads a text of at most so many characters that can all be printed.
-func (d *decoder) line(most int, needed bool) string {
+func (d *decoder) line(most int) string {
 	text := ""
 	d.text(&text)
 	switch n := utf8.RuneCountInString(text); {
 	case d.faulty(d.path + d.field):
-	case needed && strings.TrimSpace(text) == "":
-		d.fault("must not be empty")
 	case n > most:
 		d.fault(fmt.Sprintf("must be at most %d characters long", most))
 	case strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\r' && c != '\t' }):
@@ -106,10 +108,12 @@ func (d *decoder) line(most int, needed bool) string {
 }
 
 func (r *accountRequest) readEmail(d *decoder) {
-	if r.email = d.line(maxEmail, true); d.faulty("Email") {
+	if d.blank() {
+		d.skip()
 		return
 	}
-	if !isEmail(r.email) {
+	r.email = d.line(maxEmail)
+	if !d.faulty("Email") && !isEmail(r.email) {
 		d.fault("must be an e-mail address, such as name@example.com")
 	}
 	r.sets(func(h *scheduler.Holder) { h.Account.Email = r.email })
@@ -127,9 +131,13 @@ func isEmail(s string) bool {
 	return dotted && first != "" && last != "" && domain[0] != '[' && !strings.HasSuffix(last, ".")
 }
 
-// readUsername reads the name of a user. A space within is fine, as the source's
+// readUsername reads the name of a user; null and "" leave it. A space within is fine, as the source's
 // own sample has it.
 func (r *accountRequest) readUsername(d *decoder) {
+	if d.blank() {
+		d.skip()
+		return
+	}
 	d.text(&r.username)
 	n := utf8.RuneCountInString(r.username)
 	switch {
@@ -143,7 +151,7 @@ func (r *accountRequest) readUsername(d *decoder) {
 }
 
 func (r *accountRequest) readMobilePhone(d *decoder) {
-	number := d.line(1<<20, false)
+	number := d.line(1 << 20)
 	digits := 0
 	for _, c := range number {
 		if c >= '0' && c <= '9' {
@@ -157,7 +165,7 @@ func (r *accountRequest) readMobilePhone(d *decoder) {
 }
 
 func (r *accountRequest) readWebSite(d *decoder) {
-	site := d.line(maxWebSite, false)
+	site := d.line(maxWebSite)
 	if u, err := url.Parse(site); site != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "") {
 		d.fault("must be an absolute URL, such as https://www.example.com")
 	}
@@ -166,7 +174,7 @@ func (r *accountRequest) readWebSite(d *decoder) {
 
 // readZone reads the name of a time zone.
 func (r *accountRequest) readZone(d *decoder) string {
-	name := strings.TrimSpace(d.line(maxAccountText, false))
+	name := strings.TrimSpace(d.line(maxAccountText))
 	if name != "" && ianaZone(name) == "" && !d.faulty(d.field) {
 		d.fault("must be the IANA name of a time zone, such as Europe/Rome, or Windows' name of one")
 	}
@@ -191,12 +199,19 @@ func ianaZone(name string) string {
 // chooseZone finds the time zone that is meant: UTC if it is null or "". Two that
 // are not the same are refused. Windows has fewer zones, so that one of its own
 // only must have the offsets of this year's winter and summer; the other one says
-// more, and is kept.
-func (r *accountRequest) chooseZone(d *decoder, now time.Time) {
+// more, and is kept. Of a stored account the zone is meant that is not what is
+// stored: both are told when it is read.
+func (r *accountRequest) chooseZone(d *decoder, stored string, now time.Time) {
 	if !r.zoned || d.faulty("TimeZone") || d.faulty("TimeZoneInJavaFormat") {
 		return
 	}
 	zone, java := ianaZone(r.zone), ianaZone(r.javaZone)
+	switch stored {
+	case java:
+		java = ""
+	case zone:
+		zone = ""
+	}
 	if zone != "" && java != "" && zone != java {
 		same := zone != r.zone
 		for _, month := range []time.Month{time.January, time.July} {
@@ -206,8 +221,11 @@ func (r *accountRequest) chooseZone(d *decoder, now time.Time) {
 			d.faults.Add("TimeZoneInJavaFormat", "must be the same zone as TimeZone")
 		}
 	}
-	chosen := cmp.Or(java, zone, "UTC")
-	r.sets(func(h *scheduler.Holder) { h.Account.TimeZone = chosen })
+	chosen := cmp.Or(java, zone)
+	if chosen == "" && r.zone == "" && r.javaZone == "" {
+		chosen = "UTC"
+	}
+	r.sets(func(h *scheduler.Holder) { h.Account.TimeZone = cmp.Or(chosen, h.Account.TimeZone) })
 }
 
 // offsetIn returns a zone's offset in a month, in seconds.
@@ -243,15 +261,15 @@ func firstRunes(s string, n int) string {
 	return s
 }
 
-// readAccount reads and checks an account.
-func readAccount(c echo.Context, me caller, s shape[accountRequest], now time.Time) (*accountRequest, error) {
+// readAccount reads and checks an account, of which the time zone is stored.
+func readAccount(c echo.Context, me caller, s shape[accountRequest], stored string, now time.Time) (*accountRequest, error) {
 	d, err := ask(c, me, "AccountRequest")
 	if err != nil {
 		return nil, err
 	}
 	r := &accountRequest{}
 	s.read(d, r)
-	r.chooseZone(d, now)
+	r.chooseZone(d, stored, now)
 	if r.password != "" && !d.faulty("Password") {
 		checkPassword(&d.faults, r.password, r.username, r.email)
 	}

@@ -47,8 +47,8 @@ type clientRequest struct {
 // one out.
 var (
 	clientShape = newShape(
-		member[clientRequest]{"Name", "Name", func(d *decoder, r *clientRequest) { r.Name = d.line(maxClientName, false) }},
-		member[clientRequest]{"Secret", "Secret", func(d *decoder, r *clientRequest) { r.Secret = d.line(maxClientSecret, false) }},
+		member[clientRequest]{"Name", "Name", func(d *decoder, r *clientRequest) { r.Name = d.line(maxClientName) }},
+		member[clientRequest]{"Secret", "Secret", func(d *decoder, r *clientRequest) { r.Secret = d.line(maxClientSecret) }},
 		member[clientRequest]{"UserID", "UserID", func(d *decoder, r *clientRequest) { r.UserID, _ = d.guid() }},
 		member[clientRequest]{"Enabled", "Enabled", func(d *decoder, r *clientRequest) {
 			if is, ok := d.truth(); ok {

@@ -197,7 +197,10 @@ func fuzzAsk(t *testing.T, media, body string) {
 		return
 	}
 	got.Cleared = nil
-	asked := map[string]string{"Text": got.Text, "ID": got.ID, "Kind": fmt.Sprint(got.Kind), "Set": tellFlags(sampleSet, got.Set)}
+	asked := map[string]string{"Text": got.Text, "Kind": fmt.Sprint(got.Kind), "Set": tellFlags(sampleSet, got.Set)}
+	if got.ID != "" {
+		asked["ID"] = got.ID
+	}
 	if got.On {
 		asked["Is"] = fmt.Sprint(got.Is)
 	}
