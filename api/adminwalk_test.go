@@ -22,6 +22,7 @@ type household struct {
 	user    string // the token of its user,
 	byUser  string // and of its client
 	session string // of the user
+	task    string // a recurring one
 }
 
 // householdThings are the paths of the admin API that end with an id, and whose it
@@ -30,6 +31,8 @@ var householdThings = map[string]func(h household) string{
 	"/accounts/:id": func(h household) string { return string(h.holder.Account.ID) },
 	"/clients/:id":  func(h household) string { return string(h.client.ID) },
 	"/:session_id":  func(h household) string { return h.session },
+
+	"/tasks/account/:id": func(h household) string { return h.task },
 }
 
 // household makes an account below another, past the API: its hashes take long.
@@ -63,7 +66,17 @@ func (r *rig) household(parent scheduler.AccountID) household {
 			h.session = s.ID
 		}
 	}
+	h.task = fmt.Sprint(detail0(r.do("POST", accountsTasks, h.user, goodAccountTask))["ID"])
 	return h
+}
+
+// goodAccountTask is a recurring task that can be registered.
+var goodAccountTask = fmt.Sprintf(`{"TaskID":%q,"Frequency":"DAILY","StartDate":"2035-01-02T03:04:05Z","Parameters":"{\"days\":30}","ContentType":"application/json","NotificationUrl":"https://receiver.example.com/run"}`, scheduler.JobPurgeHistory)
+
+// detail0 is the Detail of a success, whoever asked.
+func detail0(a reply) map[string]any {
+	a.t.Helper()
+	return a.want(200).object()["ResponseData"].(map[string]any)["Detail"].(map[string]any)
 }
 
 // path fills the ids of the household into a route.
@@ -94,6 +107,10 @@ func adminBody(r *rig, route *echo.Route, user scheduler.UserID) string {
 		return fmt.Sprintf(`{"Name":"new","Secret":%q,"UserID":%q}`, clientSecret, user)
 	case method == http.MethodPost && end == "/accounts/:id":
 		return fmt.Sprintf(`{"Email":"new@example.com","Username":"new-%d","Firstname":"New","Lastname":"Account","Password":"a password of some length"}`, r.worlds)
+	case strings.HasSuffix(end, "/run"):
+		return ""
+	case strings.HasPrefix(end, "/tasks/account"):
+		return goodAccountTask
 	case strings.HasSuffix(end, "/password"):
 		return `{"Password":"another password of some length"}`
 	case strings.HasSuffix(end, "/settings"):
@@ -111,7 +128,7 @@ func TestAdminTenancy(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		one, two := r.household(storetest.MasterID), r.household(storetest.MasterID)
 		below, beside := r.household(one.holder.Account.ID), r.household(two.holder.Account.ID)
-		master := household{holder: scheduler.Holder{Account: scheduler.Account{ID: storetest.MasterID}}, client: r.a.client, session: string(r.a.client.ID)}
+		master := household{holder: scheduler.Holder{Account: scheduler.Account{ID: storetest.MasterID}}, client: r.a.client, session: string(r.a.client.ID), task: string(r.a.client.ID)}
 		before, former := r.estate(), r.audited()
 		walked := 0
 		for _, route := range r.server.table() {
@@ -160,10 +177,11 @@ func (r *rig) strange(route *echo.Route, by, from household, token, who string) 
 	r.t.Helper()
 	body := adminBody(r, route, by.holder.User.ID)
 	nothing := household{session: scheduler.NewGUID(time.Now())}
+	nothing.task = nothing.session
 	nothing.holder.Account.ID, nothing.client.ID = scheduler.AccountID(nothing.session), scheduler.ClientID(nothing.session)
 	want := r.do(route.Method, nothing.path(route.Path), token, body)
 	told := r.do(route.Method, from.path(route.Path), token, body)
-	for _, id := range []string{string(from.holder.Account.ID), string(from.client.ID), from.session} {
+	for _, id := range []string{string(from.holder.Account.ID), string(from.client.ID), from.session, from.task} {
 		told.body = strings.ReplaceAll(told.body, id, nothing.session)
 	}
 	if told.code != want.code || told.body != want.body {
@@ -188,6 +206,7 @@ func (r *rig) estate() string {
 	for _, account := range detail[[]map[string]any](a) {
 		all += r.do("GET", fmt.Sprintf("/api/v1/admin/accounts/%s/sessions", account["ID"]), r.user, "").want(200).body
 	}
+	all += r.do("GET", accountsTasks+"?per_page=1000", r.user, "").want(200).body
 	return all + a.body
 }
 
@@ -208,7 +227,7 @@ func (r *rig) listsHideStrangers(one, two, below, beside household) {
 		} {
 			told := r.do(http.MethodGet, ask.at.path(route.Path), ask.token, "")
 			for _, h := range ask.hidden {
-				for _, id := range []string{string(h.client.ID), string(h.holder.User.ID), h.holder.User.Username, h.session} {
+				for _, id := range []string{string(h.client.ID), string(h.holder.User.ID), h.holder.User.Username, h.session, h.task} {
 					if strings.Contains(told.body, id) {
 						r.t.Errorf("%s tells of %s: %s", route.Path, id, told.body)
 					}

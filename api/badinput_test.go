@@ -131,8 +131,8 @@ func (b badInput) refusedAs(code int, a reply, format string, args ...any) {
 }
 
 func (b badInput) wrongMethods(pattern string) {
-	if pattern == "/metrics" || strings.HasSuffix(pattern, "/bulk") {
-		return // the one is not served here, the other may be the id of a task
+	if pattern == "/metrics" || strings.HasSuffix(pattern, "/bulk") || strings.HasSuffix(pattern, "/tasks/account/run") {
+		return // the one is not served here, the others may be the id of a task
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH"} {
 		if theOracle(b.t).table[method+" "+pattern] == nil {

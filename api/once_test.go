@@ -57,8 +57,8 @@ func TestEveryPOSTIsDoneOnce(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		_, dialled := r.dispatch()
 		for _, route := range r.server.table() {
-			if route.Method != http.MethodPost || strings.HasPrefix(route.Path, "/api/ver1.0") || slices.Contains(open, route.Method+" "+route.Path) || strings.HasSuffix(route.Path, "/webhooks/secrets") {
-				continue
+			if route.Method != http.MethodPost || strings.HasPrefix(route.Path, "/api/ver1.0") || slices.Contains(open, route.Method+" "+route.Path) || strings.HasSuffix(route.Path, "/webhooks/secrets") || strings.HasSuffix(route.Path, "/tasks/account/run") {
+				continue // of these, the last one has its id in the query
 			}
 			t.Run(route.Path, func(t *testing.T) {
 				r.t = t

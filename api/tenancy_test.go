@@ -175,7 +175,7 @@ func (w world) snapshot() string {
 		a := w.r.do("GET", w.r.a.path(list), w.r.a.token, "")
 		all = append(all, a.header.Get("X-Total-Count"), a.body)
 	}
-	for _, list := range []string{"clients?per_page=1000", "accounts", "accounts/" + string(storetest.MasterID) + "/accounts?per_page=1000"} {
+	for _, list := range []string{"clients?per_page=1000", "accounts", "tasks/account?per_page=1000", "accounts/" + string(storetest.MasterID) + "/accounts?per_page=1000"} {
 		all = append(all, w.r.do("GET", "/api/v1/admin/"+list, w.r.user, "").want(200).body)
 	}
 	live, err := w.r.store.OverseeCallbacks(w.r.t.Context(), w.r.join(), nil)
