@@ -190,7 +190,7 @@ func (b badInput) wrongParameters() {
 			if s.Max != nil {
 				wrong = append(wrong, fmt.Sprint(int64(*s.Max)+1))
 			}
-		case s.Type.Is("boolean"):
+		case s.Type.Includes("boolean"):
 			wrong = append(wrong, "maybe", "2")
 		case len(s.Enum) > 0, s.Pattern != "", s.Type.Is("array") && len(s.Items.Value.Enum) > 0:
 			wrong = append(wrong, "nothing+of+the+kind")
@@ -248,9 +248,9 @@ func (b badInput) wrongMembers(schema *openapi3.Schema, good map[string]any, pat
 			return whole(body)
 		}
 		switch {
-		case member.Type.Is("object") && len(members(member)) > 0:
+		case member.Type.Includes("object") && len(members(member)) > 0:
 			b.wrongMembers(member, inside, path+name+".", func(body map[string]any) any { return within(body) })
-		case member.Type.Is("array") && len(members(member.Items.Value)) > 0:
+		case member.Type.Includes("array") && len(members(member.Items.Value)) > 0:
 			item := map[string]any{}
 			if items, _ := good[name].([]any); len(items) > 0 {
 				item, _ = items[0].(map[string]any)

@@ -186,6 +186,9 @@ func (d *decoder) texts(into *[]string) {
 	field := d.field
 	item := func(i int) {
 		d.field = field + "[" + strconv.Itoa(i) + "]"
+		if d.kind() == kindNull {
+			d.fault("must be a string")
+		}
 		if !d.expect(kindString, "a string") {
 			return
 		}

@@ -59,15 +59,15 @@ func (c *choices) value(s *openapi3.Schema, depth int) any {
 		return pick(c, s.Enum)
 	case len(members(s)) > 0:
 		return c.object(s, depth)
-	case s.Type.Is("array"):
+	case s.Type.Includes("array") && s.Items != nil:
 		list := []any{}
 		for range c.of(4) {
 			list = append(list, c.value(s.Items.Value, depth+1))
 		}
 		return list
-	case s.Type.Is("integer"), s.Type.Is("number"):
+	case s.Type.Includes("integer"), s.Type.Includes("number"):
 		return float64(c.of(8)) * pick(c, []float64{1, -1, 0.5, 100, 1e6})
-	case s.Type.Is("boolean"):
+	case s.Type.Includes("boolean"):
 		return c.one(2)
 	case s.Type.Is("null"):
 		return nil

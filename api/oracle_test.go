@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -137,6 +138,13 @@ func (o *oracle) judge(s *Server, req *http.Request, body []byte, w *httptest.Re
 	json := strings.HasPrefix(w.Header().Get("Content-Type"), "application/json")
 	again := req.Clone(context.Background())
 	again.Method, again.Body = method, io.NopCloser(bytes.NewReader(body))
+	given := again.URL.Query()
+	for name, values := range given {
+		if len(values) == 1 && values[0] == "" {
+			given.Del(name) // is none
+		}
+	}
+	again.URL = &url.URL{Path: again.URL.Path, RawQuery: given.Encode()}
 	if media := again.Header.Get("Content-Type"); len(body) > 0 && (media == "" || strings.HasPrefix(media, "text/json")) {
 		again.Header.Set("Content-Type", "application/json") // is taken for it
 	}

@@ -109,11 +109,7 @@ func (s tasks) add(c echo.Context, me caller) error {
 	if made, err = add(ctx, me.client, queue.ID, made); err != nil {
 		return err
 	}
-	told := make([]taskAnswer, len(made))
-	for i, task := range made {
-		told[i] = tellTask(task, queue, runtime, now)
-	}
-	return answer(c, http.StatusCreated, told)
+	return answerRows(c, http.StatusCreated, made, func(t *scheduler.Task) taskAnswer { return tellTask(*t, queue, runtime, now) })
 }
 
 // again answers what a POST made before, as it is now; what was forgotten
@@ -123,7 +119,7 @@ func (s tasks) again(c echo.Context, me caller, kept scheduler.Once) error {
 	if err != nil {
 		return err
 	}
-	told, now := []taskAnswer{}, s.now()
+	made, now := make([]scheduler.Task, 0, len(kept.IDs)), s.now()
 	for some := range slices.Chunk(kept.IDs, maxPage) {
 		wanted := make([]scheduler.TaskID, len(some))
 		for i, id := range some {
@@ -133,11 +129,9 @@ func (s tasks) again(c echo.Context, me caller, kept scheduler.Once) error {
 		if err != nil {
 			return err
 		}
-		for _, task := range found {
-			told = append(told, tellTask(task, queue, runtime, now))
-		}
+		made = append(made, found...)
 	}
-	return answer(c, http.StatusCreated, told)
+	return answerRows(c, http.StatusCreated, made, func(t *scheduler.Task) taskAnswer { return tellTask(*t, queue, runtime, now) })
 }
 
 // readTasks reads and checks the tasks of a POST.

@@ -236,26 +236,27 @@ func taskBatch(tasks []scheduler.Task) (batch, error) {
 // that they are a batch, so that a fault names its place in it.
 func (t *tx) claimExternalIDs(tasks []scheduler.Task, many bool) error {
 	type named struct {
-		scheduler.Task
-		field string // its external id, as a fault names it
+		*scheduler.Task
+		place int
 	}
-	var all []named
-	for i, task := range tasks {
-		if task.ExternalID == "" {
-			continue
-		}
-		n := named{task, "ExternalID"}
+	field := func(n named) string {
 		if many {
-			n.field = fmt.Sprintf("Tasks[%d].ExternalID", i)
+			return fmt.Sprintf("Tasks[%d].ExternalID", n.place)
 		}
-		all = append(all, n)
+		return "ExternalID"
+	}
+	all := make([]named, 0, len(tasks))
+	for i := range tasks {
+		if tasks[i].ExternalID != "" {
+			all = append(all, named{&tasks[i], i})
+		}
 	}
 	// In their own order, as everybody takes them.
 	slices.SortStableFunc(all, func(a, b named) int { return cmp.Compare(a.ExternalID, b.ExternalID) })
 	var faults scheduler.Faults
 	for i := 1; i < len(all); i++ {
 		if all[i].ExternalID == all[i-1].ExternalID {
-			faults.Add(all[i].field, "%q is given twice", all[i].ExternalID)
+			faults.Add(field(all[i]), "%q is given twice", all[i].ExternalID)
 		}
 	}
 	if len(faults) > 0 {
@@ -273,7 +274,7 @@ func (t *tx) claimExternalIDs(tasks []scheduler.Task, many bool) error {
 		}
 		for i, ok := range taken {
 			if !ok {
-				return t.duplicate(slice[i].Task, slice[i].field)
+				return t.duplicate(*slice[i].Task, field(slice[i]))
 			}
 		}
 	}
