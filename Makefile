@@ -32,7 +32,9 @@ test-peers: ## install Asterisk 22 and 16, each with a Debian of its own (root),
 
 soak: ## race four processes over limits while one is killed every second, RINGBACK_SOAK says for how long (1m); then the long tests of events
 	RINGBACK_SOAK=$${RINGBACK_SOAK:-1m} $(GO) test -count=1 -v -timeout 60m -run '^TestSoak$$' ./cmd/ringback
-	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 60m -run '^(TestNoEventIsLost|TestOrderIsKept|TestAnEventIsStored)' ./webhooks ./store
+	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 120m ./webhooks ./store \
+		-run '^(TestNoEventIsLost|TestOrderIsKept|TestAnEventIsStored|TestSickReceivers|TestWhatBecomes|TestAReceiverThatWasAway)'
+	cd bench && $(GO) test -run '^$$' -bench DeadDestination -benchtime 1x -timeout 30m .
 
 race: ## run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short $(UNRACED) -timeout 20m ./...

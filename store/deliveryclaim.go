@@ -46,13 +46,16 @@ const dueDeliveries = `WITH RECURSIVE receivers AS (
 
 // The same on SQLite, which has no LATERAL: a receiver is one text, the
 // client's id (36 characters) and the origin. Nor does its LIMIT read a row: it
-// takes $9, the most slots that any has.
+// takes $9, the most slots that any has. A step names the end of all times, too:
+// SQLite looks for what is not less than a row, and would walk through all that
+// is owed to the receiver that it leaves.
 const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
 		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
-			AND (client_id, origin) > ($4, $5) AND (client_id, origin) <= ($6, $7) ORDER BY client_id, origin LIMIT 1)
+			AND (client_id, origin, next_at) > ($4, $5, 9223372036854775807) AND (client_id, origin) <= ($6, $7)
+			ORDER BY client_id, origin LIMIT 1)
 		UNION ALL
 		SELECT (SELECT client_id || origin FROM deliveries WHERE state = 'ready'
-			AND (client_id, origin) > (substr(k, 1, 36), substr(k, 37)) AND (client_id, origin) <= ($6, $7)
+			AND (client_id, origin, next_at) > (substr(k, 1, 36), substr(k, 37), 9223372036854775807) AND (client_id, origin) <= ($6, $7)
 			ORDER BY client_id, origin LIMIT 1)
 		FROM receivers WHERE k IS NOT NULL)
 	SELECT ` + deliveryColumns + ` FROM receivers r
@@ -60,10 +63,9 @@ const dueDeliveriesSQLite = `WITH RECURSIVE receivers(k) AS (
 	JOIN deliveries d ON d.id IN (SELECT id FROM (
 			SELECT id, row_number() OVER (ORDER BY next_at, id) AS place FROM (SELECT id, next_at FROM deliveries w
 				WHERE w.state = 'ready' AND w.client_id = substr(r.k, 1, 36) AND w.origin = substr(r.k, 37) AND w.next_at <= $1
-					AND NOT coalesce(t.careful, false)
 				ORDER BY w.next_at, w.id LIMIT min($8, $9)))
 		WHERE place <= coalesce(nullif(t.slots, 0), $3))
-	WHERE d.lease_until IS NULL OR d.lease_until <= $1
+	WHERE NOT coalesce(t.careful, false) AND (d.lease_until IS NULL OR d.lease_until <= $1)
 	LIMIT $2`
 
 // The ends of the round of receivers.

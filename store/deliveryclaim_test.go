@@ -284,3 +284,36 @@ func TestAQuestionTakesASlot(t *testing.T) {
 		}
 	})
 }
+
+// What is owed to a destination that is shut is not walked through.
+func TestAClaimIsAsQuickBesideADeadDestination(t *testing.T) {
+	each(t, 0, func(w *world) {
+		at := time.Now()
+		w.know(hookB)
+		shut := w.know(hookA)
+		claims := func() time.Duration {
+			var took []time.Duration
+			for range 15 {
+				began := time.Now()
+				work := w.lease(at.Add(time.Minute), 16, 16)
+				took = append(took, time.Since(began))
+				for _, one := range work {
+					if one.Delivery.URL != hookB {
+						w.Fatalf("claimed %s", one.Delivery.URL)
+					}
+				}
+			}
+			slices.Sort(took)
+			return took[len(took)/4]
+		}
+		w.put(w.event(1, 1, hookB))
+		alone := claims()
+		w.alter(shut, func(d *webhooks.Destination) { d.OpenUntil, d.OpenFor = at.Add(time.Hour), time.Hour })
+		w.owe(20_000, hookA)
+		if beside := claims(); beside > 5*alone+2*time.Millisecond {
+			w.Errorf("a claim takes %v, %v beside a destination that is owed 20,000 events", alone, beside)
+		} else {
+			w.Logf("a claim takes %v, %v beside a destination that is owed 20,000 events", alone, beside)
+		}
+	})
+}

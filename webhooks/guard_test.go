@@ -183,3 +183,36 @@ func FuzzCheckURL(f *testing.F) {
 		}
 	})
 }
+
+// Whatever address is connected to, it is in none of the ranges that are not of
+// the internet, also where it is carried in another one.
+func FuzzControl(f *testing.F) {
+	for _, a := range insides(special) {
+		f.Add(a.AsSlice())
+	}
+	for _, a := range outside {
+		f.Add(a.AsSlice())
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		a, ok := netip.AddrFromSlice(raw)
+		if !ok {
+			return
+		}
+		network := "tcp6"
+		if a.Unmap().Is4() {
+			network = "tcp4"
+		}
+		if (webhooks.Guard{}).Control(network, netip.AddrPortFrom(a, 443).String(), nil) != nil {
+			return
+		}
+		a = a.Unmap()
+		if !a.IsGlobalUnicast() || a.IsPrivate() {
+			t.Errorf("%s is taken", a)
+		}
+		for _, r := range special {
+			if netip.MustParsePrefix(r).Contains(a) {
+				t.Errorf("%s is taken, of %s", a, r)
+			}
+		}
+	})
+}

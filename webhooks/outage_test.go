@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,16 +165,98 @@ func TestARatedDestination(t *testing.T) {
 	})
 }
 
-func TestADestinationThatNeverAnswersIsGivenUp(t *testing.T) {
+// Three days and more of receivers that never answer, answer now and then, find
+// fault with every event, or are away for six hours: every state is come to,
+// and nobody is disabled but who never answers.
+func TestWhatBecomesOfReceiversInDays(t *testing.T) {
+	const never, sometimes, gone, away = "never.example.com", "sometimes.example.com", "gone.example.com", "away.example.com"
+	wake, rest := 10*time.Second, time.Hour
+	if soaks() {
+		wake, rest = time.Hour, 0
+	}
 	virtual(t, func(r *rig) {
-		r.net.answer = always(http.StatusInternalServerError)
-		for range 80 {
-			r.owe(hook, hook, hook)
-			r.during(10 * time.Second)
-			<-time.After(time.Hour)
+		asked := 0
+		r.net.answer = func(_ *http.Request, p post) (int, http.Header) {
+			switch {
+			case p.Host == sometimes:
+				asked++
+			case p.Host == away && time.Since(r.began) > 6*time.Hour:
+				return http.StatusOK, nil
+			}
+			switch {
+			case p.Host == gone:
+				return http.StatusGone, nil
+			case p.Host == sometimes && asked%20 == 0:
+				return http.StatusOK, nil
+			}
+			return http.StatusInternalServerError, nil
 		}
-		if turns := r.turns(); turns[len(turns)-1] != webhooks.DestinationDisabled {
-			r.Errorf("after 80 hours it is %s", turns[len(turns)-1])
+		came, stood := map[scheduler.DeliveryState]bool{}, map[string]map[webhooks.DestinationState]bool{}
+		look := func() {
+			for _, state := range webhooks.States {
+				if came[state] {
+					continue
+				}
+				of := webhooks.Filter{States: []scheduler.DeliveryState{state}}
+				events, err := r.s.Deliveries(r.Context(), r.cl.ID, of, scheduler.Page{Number: 1, Size: 1})
+				if err != nil {
+					r.Fatal(err)
+				}
+				came[state] = len(events.Rows) > 0
+			}
+			found, err := r.s.Destinations(r.Context(), r.cl.ID, scheduler.Page{Number: 1, Size: 10})
+			if err != nil {
+				r.Fatal(err)
+			}
+			for _, d := range found.Rows {
+				host := strings.TrimSuffix(strings.TrimPrefix(d.Origin, "https://"), ":443")
+				if stood[host] == nil {
+					stood[host] = map[webhooks.DestinationState]bool{}
+				}
+				stood[host][d.State(time.Now())] = true
+			}
 		}
+		for hour := range 80 {
+			var hooks []urls
+			for _, host := range []string{never, sometimes, sometimes, gone, away} {
+				u := "https://" + host + "/"
+				hooks = append(hooks, urls{before: u, success: u, after: u})
+			}
+			r.finish(r.start(hooks...)...)
+			_, stop := r.run()
+			for range 4 {
+				<-time.After(wake / 4)
+				look()
+			}
+			stop()
+			<-time.After(rest)
+			if hour == 40 {
+				found, _ := r.s.Destinations(r.Context(), r.cl.ID, scheduler.Page{Number: 1, Size: 10})
+				for _, d := range found.Rows {
+					if d.State(time.Now()) == webhooks.DestinationDisabled {
+						r.Errorf("%s is disabled after 40 hours", d.Origin)
+					}
+				}
+			}
+		}
+		for _, state := range webhooks.States {
+			if !came[state] {
+				r.Errorf("no delivery was ever %s", state)
+			}
+		}
+		for host, states := range stood {
+			if states[webhooks.DestinationDisabled] != (host == never) {
+				r.Errorf("%s came to be %v", host, states)
+			}
+		}
+		for _, state := range []webhooks.DestinationState{webhooks.DestinationOpen, webhooks.DestinationHalfOpen} {
+			if !stood[never][state] || !stood[away][state] {
+				r.Errorf("never %s: %v, %v", state, stood[never], stood[away])
+			}
+		}
+		if !stood[away][webhooks.DestinationRamp] || !stood[away][webhooks.DestinationActive] || !stood[gone][webhooks.DestinationActive] {
+			r.Errorf("%v", stood)
+		}
+		r.Logf("%d requests; destinations came to be %v", len(r.net.arrived()), stood)
 	})
 }
