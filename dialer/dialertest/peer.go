@@ -4,6 +4,7 @@ package dialertest
 
 import (
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -44,6 +45,18 @@ type Peer struct {
 	Sounds string
 	// Cannot says of tests, by name, why the driver or its peer cannot do them.
 	Cannot map[string]string
+}
+
+// WaitTogether lets more tests of a package run at one time than there are
+// processors, for those that mostly wait; TestMain calls it. A -parallel that is
+// given is obeyed.
+func WaitTogether() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "12")
+	}
 }
 
 // Run holds the driver to the suite.

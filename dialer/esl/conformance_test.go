@@ -16,7 +16,10 @@ import (
 	"ringback/scheduler"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	dialertest.WaitTogether()
+	goleak.VerifyTestMain(m)
+}
 
 // ending is the end of a number that makes esltest.ByNumber behave so.
 var ending = map[dialertest.Behaviour]string{
@@ -113,5 +116,9 @@ func TestTheDriverKeepsItsPromises(t *testing.T) {
 		},
 		Number: number,
 		Ring:   2 * time.Second, Talk: 800 * time.Millisecond,
+		Bubble: func(t *testing.T, f func(*testing.T)) {
+			t.Parallel()
+			f(t)
+		},
 	})
 }

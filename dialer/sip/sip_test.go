@@ -2,7 +2,6 @@ package sip_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ringback/dialer"
+	"ringback/dialer/dialertest"
 	"ringback/dialer/sip"
 	"ringback/dialer/sip/sipptest"
 	"ringback/scheduler"
@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	shortTimers()
-	waitTogether()
+	dialertest.WaitTogether()
 	goleak.VerifyTestMain(m)
 }
 
@@ -31,17 +31,6 @@ func TestMain(m *testing.M) {
 func shortTimers() {
 	msg.SetTimers(40*time.Millisecond, 320*time.Millisecond, 400*time.Millisecond)
 	msg.Timer_A, msg.Timer_E = time.Second, time.Second
-}
-
-// waitTogether lets more tests run at one time than there are processors: what
-// they do most is wait. Who says -parallel is obeyed.
-func waitTogether() {
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", "12")
-	}
 }
 
 const patience = 10 * time.Second
