@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -140,13 +141,18 @@ type announcing struct {
 	*net.UDPConn
 	once    sync.Once
 	reading chan struct{}
+	early   bool // what was read last is a provisional response
 }
 
-// ReadFrom reads one datagram, once the one before is on its way: sipgo gives
-// each message to a goroutine of its own, and of two that came together the
-// scheduler would run the later one first.
+// ReadFrom reads one datagram; after a provisional response, once that is on
+// its way: sipgo gives each message to a goroutine of its own, and of two that
+// came together the scheduler would run the later one first.
 func (a *announcing) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.once.Do(func() { close(a.reading) })
-	runtime.Gosched()
-	return a.UDPConn.ReadFrom(b)
+	if a.early {
+		runtime.Gosched()
+	}
+	n, from, err := a.UDPConn.ReadFrom(b)
+	a.early = bytes.HasPrefix(b[:max(n, 0)], []byte("SIP/2.0 1"))
+	return n, from, err
 }
