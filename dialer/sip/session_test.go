@@ -65,12 +65,12 @@ func TestAPeerThatSpeaksIsNotTakenForDead(t *testing.T) {
 	t.Parallel()
 	ear := newProbe(t)
 	peer := scenario(t, "probe", map[string]string{"sound": ear.port})
-	d := openTrunks(t, sip.Trunk{Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr), Silence: 300 * time.Millisecond})
+	d := openTrunks(t, sip.Trunk{Endpoint: fmt.Sprintf("sip:{number}@%s", peer.Addr), Silence: 900 * time.Millisecond})
 	leg := place(t, d, nil)
 	leg.next(dialer.Ringing)
 	leg.next(dialer.Answered)
 	port := rtpPort(t, peer)
-	for range 60 {
+	for range 130 { // longer than it may be silent
 		ear.say(port, 8, "hello")
 		time.Sleep(10 * time.Millisecond)
 	}
