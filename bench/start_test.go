@@ -43,7 +43,7 @@ func startRingback(b *testing.B) []time.Duration {
 	url := storetest.PostgresURL(b)
 	s := storetest.Open(b, url)
 	c := storetest.Client(b, s)
-	e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, queueLimit)
+	e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, latePerSecond) // a second's worth: what is late is not for want of slots
 	query(b, url, "VACUUM ANALYZE")
 	n := newNode(b, s, &scheduler.Clock{}, noCall{})
 	stop := n.run(context.WithoutCancel(b.Context()))
