@@ -52,7 +52,8 @@ func (t *tx) load(table, columns string, b batch) error {
 		}
 		buffer, _ := parameters.Get().(*[]byte)
 		defer keep(buffer)
-		all := append((*buffer)[:0], "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+		all := (*buffer)[:0]
+		all = append(all, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 		for i := range b.n {
 			all = binary.BigEndian.AppendUint16(all, uint16(len(b.columns)))
 			for c := range b.columns {
