@@ -51,6 +51,7 @@ $(LINT)-$(LINT_VERSION):
 bench: ## measure, beside River on the same PostgreSQL, calls, and memory; figures go to docs/benchmarks.md
 	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
 	$(GO) test -run '^$$' -bench 'PostTasks$$' -benchtime 50x -timeout 10m ./api
+	$(GO) test -run '^$$' -bench HTTP -benchtime 1x -timeout 20m ./cmd/ringback
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./dialer/sip ./dialer/ari
 	$(GO) test -run '^$$' -bench Memory -benchtime 1x -timeout 30m ./cmd/ringback
 

@@ -91,7 +91,7 @@ func (w *wire) start() {
 func (w *wire) batch(first, n int, start string) string {
 	tasks := make([]string, n)
 	for i := range tasks {
-		tasks[i] = fmt.Sprintf(`{"name": "reminder %[1]d", "a_number": "+39333%07[1]d", "b_number": "+442079460958", "extension_id": %[2]d, "try_count": 3,
+		tasks[i] = fmt.Sprintf(`{"name": "reminder %[1]d", "a_number": "+3933%07[1]d1", "b_number": "+442079460958", "extension_id": %[2]d, "try_count": 3,
 	 "try_again_pause": "90", "start_time_utc": %[3]s, "variables": {"customer": "c-%[1]d"}, "external_id": "x-%[1]d",
 	 "callback_params": {"caller_id_name": "Shop", "extended_a_numbers": ["+393331234567"]}}`, (first+i)%10_000_000, w.client.extension, start)
 	}
@@ -256,11 +256,14 @@ func (w *wire) dashboards() {
 		for i := range watchers {
 			all.Go(func() {
 				<-time.After(time.Second * time.Duration(i) / watchers)
-				tag, code := "", 0
+				var tag string
 				for time.Now().Before(until) {
-					if code, tag = w.ask("GET", w.client.tasks()+"?order=desc", "", tag); code == http.StatusNotModified {
+					code, now := w.ask("GET", w.client.tasks()+"?order=desc", "", tag)
+					switch tag = now; code {
+					case http.StatusNotModified:
 						unchanged.Add(1)
-					} else if code != http.StatusOK {
+					case http.StatusOK:
+					default:
 						w.Errorf("answered %d", code)
 					}
 					answers.Add(1)
@@ -282,7 +285,7 @@ func (w *wire) listeners() {
 		var all sync.WaitGroup
 		for range watchers {
 			all.Go(func() {
-				req, _ := http.NewRequestWithContext(ctx, "GET", w.program.url+strings.TrimSuffix(w.client.tasks(), "tasks/")+"events", nil)
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.program.url+strings.TrimSuffix(w.client.tasks(), "tasks/")+"events", nil)
 				req.Header.Set("Authorization", "Bearer "+w.client.token)
 				answer, err := http.DefaultClient.Do(req)
 				if err != nil || answer.StatusCode != http.StatusOK {
