@@ -37,6 +37,7 @@ type Config struct {
 	WebhookAllowed []netip.Prefix // inward networks that events may go to
 	KeepFinished   time.Duration  // tasks
 	KeepCalls      time.Duration  // the call history
+	SMTP           SMTP           // where e-mails are handed in; no Host: nowhere
 	LogFormat      string         // "text" or "json"
 	LogLevel       slog.Level
 	Trunks         []Trunk
@@ -51,6 +52,16 @@ type Sim struct {
 	Journal       string        // file that every leg is written to; "": none
 	OutageAfter   time.Duration // from the start until every call is refused
 	OutageFor     time.Duration // how long that lasts; 0: no outage
+}
+
+// SMTP is a mail server.
+type SMTP struct {
+	Host     string // "": none
+	Port     int
+	Username string // "": it asks for none
+	Password Secret
+	From     string // the address of the sender
+	TLS      string // "starttls" must be offered, "offered" is taken if it is, "tls" from the start, "off"
 }
 
 // Secret is a value that never appears in a log or a message.

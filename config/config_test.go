@@ -230,7 +230,7 @@ func TestServes(t *testing.T) {
 		"a user without a password":       {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_ADMIN_USERNAME": "root"}, []string{"RINGBACK_ADMIN_USERNAME"}},
 		"a password without a user":       {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_ADMIN_PASSWORD": "hunter2hunter2"}, []string{"RINGBACK_ADMIN_USERNAME"}},
 		"names that Kubernetes makes":     {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_PORT": "tcp://10.0.0.1:8080"}, nil},
-		"a documented setting not obeyed": {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_SMTP_URL": "/s"}, []string{"RINGBACK_SMTP_URL"}},
+		"a documented setting not obeyed": {map[string]string{"RINGBACK_DIALER": "sim", "RINGBACK_OTLP_ENDPOINT": "/s"}, []string{"RINGBACK_OTLP_ENDPOINT"}},
 	}
 	for claim, test := range tests {
 		t.Run(claim, func(t *testing.T) {

@@ -79,6 +79,9 @@ var settings = []setting{
 		set: func(c *Config, s string) error { return duration(&c.KeepFinished, s, minKeep, maxKeep) }},
 	{name: "KEEP_CALLS", def: "365d", doc: "how long the call history is kept, 1 day at least",
 		set: func(c *Config, s string) error { return duration(&c.KeepCalls, s, minKeep, maxKeep) }},
+	{name: "SMTP_URL", shown: "none", secret: true,
+		doc: "mail server for notifications: `smtp://user:password@host:587?from=ringback@example.com`; `smtps://` for TLS from the start; with a user STARTTLS is required unless `tls=off`",
+		set: func(c *Config, s string) error { return smtpURL(&c.SMTP, s) }},
 	{name: "LOG_FORMAT", def: "text", doc: "`text` or `json`",
 		set: func(c *Config, s string) error { return oneOf(&c.LogFormat, s, "text", "json") }},
 	{name: "LOG_LEVEL", def: "info", doc: "`debug`, `info`, `warn` or `error`",
@@ -90,7 +93,7 @@ var settings = []setting{
 // the environment are left alone: Kubernetes makes RINGBACK_PORT and its like
 // for a service called ringback.)
 var notYet = []string{
-	"SMTP_URL", "OTLP_ENDPOINT",
+	"OTLP_ENDPOINT",
 }
 
 // defaultText is the default as the README shows it.

@@ -73,7 +73,7 @@ func TestBadFiles(t *testing.T) {
 	tests := map[string]struct{ file, want string }{
 		"an unknown key":                    {"lisen: x", "ringback.yaml:1 lisen: is not a setting"},
 		"a key that stands twice":           {"workers: 1\nworkers: 2", "ringback.yaml:2 workers: stands twice"},
-		"a key of a later release":          {"smtp_url: x", "ringback.yaml:1 smtp_url: is not supported yet"},
+		"a key of a later release":          {"otlp_endpoint: x", "ringback.yaml:1 otlp_endpoint: is not supported yet"},
 		"a value of the wrong shape":        {"workers: {a: 1}", "ringback.yaml:1 workers: must be a single value"},
 		"a bad value":                       {"\nworkers: many", "ringback.yaml:2 workers: must be a whole number"},
 		"no mapping":                        {"- a", "must be a mapping"},

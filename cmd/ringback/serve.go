@@ -135,7 +135,7 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	jobs.Start()
 	options := api.Options{
 		Store: db, Caller: dispatcher, CheckURL: guard.CheckURL, SendEvent: notifier.Send, Now: clock.Now, Log: log, DefaultRegion: cfg.DefaultRegion, URIHosts: uriHosts(cfg),
-		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg),
+		TrustedProxies: cfg.TrustedProxies, Sound: networks.sounds.Has, Observer: observed, Simulated: simulated(cfg), Mails: cfg.SMTP.Host != "",
 		Trunks:  networks.names(),
 		Ready:   health{db: db, engine: networks.engine, fenced: lease.Fenced()}.reasons,
 		Holding: func() []scheduler.Hold { return dispatcher.Holding(networks.engine.Health(context.Background())) },
@@ -147,6 +147,9 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	starters.Go(func() { server.Stream(ctx) })
 	runner := scheduler.NewRunner(scheduler.RunnerOptions{Runs: db, Performer: server, Owner: lease.Owner, Now: clock.Now, Log: log})
 	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { runner.Tick(ctx) }))
+	if mailer := newMailer(cfg, db, clock, log); mailer != nil {
+		jobs.Schedule(every(tickEvery), cron.FuncJob(func() { mailer.Tick(ctx) }))
+	}
 	web := serveHTTP(cfg, listener, server, observed, log)
 	debug.FreeOSMemory() // what only the start needed
 	log.Info("listening on " + web.base)

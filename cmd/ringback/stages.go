@@ -14,6 +14,7 @@ import (
 	"ringback/dialer"
 	"ringback/scheduler"
 	"ringback/store"
+	"ringback/webhooks"
 )
 
 const (
@@ -154,6 +155,17 @@ func workBulks(ctx context.Context, db *store.Store, log *slog.Logger) {
 			return
 		}
 	}
+}
+
+// newMailer makes what sends e-mails; nil without a mail server.
+func newMailer(cfg config.Config, db *store.Store, clock *scheduler.Clock, log *slog.Logger) *webhooks.Mailer {
+	s := cfg.SMTP
+	if s.Host == "" {
+		return nil
+	}
+	return webhooks.NewMailer(webhooks.MailerOptions{Outbox: db, Now: clock.Now, Log: log, Server: webhooks.MailServer{
+		Host: s.Host, Port: s.Port, Username: s.Username, Password: string(s.Password), From: s.From, TLS: s.TLS,
+	}})
 }
 
 // drain waits for the calls under way until the grace is over or a second
