@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ringback/scheduler"
+	"ringback/store/storetest"
 )
 
 var updateGolden = flag.Bool("update", false, "write the golden files anew")
@@ -305,6 +306,38 @@ func TestAnAccountNeedsAClientForTasks(t *testing.T) {
 		_, err := jobs{clients: r.store}.client(t.Context(), "01900000-0000-7000-8000-00000000000f", nil)
 		if e, ok := err.(*scheduler.Error); !ok || e.Status != "client_required" || e.Kind != scheduler.Invalid { //nolint:errorlint // it is not wrapped
 			t.Errorf("without a client: %v", err)
+		}
+	})
+}
+
+// A run for who is disabled fails and says why; a new task gets another client.
+func TestADisabledClientRunsNothing(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		able := func(id scheduler.ClientID, at time.Time) {
+			t.Helper()
+			if _, err := r.store.UpdateClient(t.Context(), storetest.MasterID, id, func(c *scheduler.Client) error { c.DisabledAt = at; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		able(r.b.client.ID, time.Now().UTC().Truncate(time.Microsecond)) // the newest
+		got, err := r.server.jobs.client(t.Context(), storetest.MasterID, nil)
+		if err != nil || got.ID != r.a.client.ID {
+			t.Errorf("the newest that is enabled: %s, %v", got.ID, err)
+		}
+		if _, err := r.server.jobs.client(t.Context(), storetest.MasterID, map[string]any{"client_id": string(r.b.client.ID)}); scheduler.KindOf(err) != scheduler.Invalid {
+			t.Errorf("a disabled one that is named: %v", err)
+		}
+		work := scheduler.RunWork{Task: scheduler.AccountTask{Job: scheduler.JobPurgeHistory, Parameters: `{"days": 30}`, ContentType: "application/json"}}
+		work.Account.TimeZone, work.Client = "UTC", r.a.client
+		if _, err := r.server.Perform(t.Context(), work); err != nil {
+			t.Fatal(err)
+		}
+		ofClient, ofAccount := work, work
+		ofClient.Client.DisabledAt, ofAccount.Account.DisabledAt = time.Now(), time.Now()
+		for whose, work := range map[string]scheduler.RunWork{"client": ofClient, "account": ofAccount} {
+			if _, err := r.server.Perform(t.Context(), work); scheduler.KindOf(err) != scheduler.Conflict || !strings.Contains(err.Error(), whose) {
+				t.Errorf("a run of a disabled %s: %v", whose, err)
+			}
 		}
 	})
 }

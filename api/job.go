@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,12 @@ func (s jobs) purge(ctx context.Context, j job, o *scheduler.RunOutcome) error {
 // read reads the parameters of a run, and checks all that is known before it.
 func (s jobs) read(ctx context.Context, work scheduler.RunWork) (job, error) {
 	j := job{work: work}
+	switch {
+	case !work.Account.DisabledAt.IsZero():
+		return j, scheduler.Errorf(scheduler.Conflict, "the account is disabled")
+	case !work.Client.DisabledAt.IsZero():
+		return j, scheduler.Errorf(scheduler.Conflict, "the client that the task acts as is disabled: %s", work.Client.ID)
+	}
 	var err error
 	if j.zone, err = time.LoadLocation(work.Account.TimeZone); err != nil {
 		return j, err
@@ -115,12 +122,13 @@ func (s jobs) check(ctx context.Context, work scheduler.RunWork) error {
 }
 
 // client returns the one that a task acts as: that which its parameters name, or
-// the newest of the account.
+// the newest of the account; none that is disabled.
 func (s jobs) client(ctx context.Context, account scheduler.AccountID, params map[string]any) (scheduler.Client, error) {
 	own, err := ownClients(ctx, s.clients, account)
 	if err != nil {
 		return scheduler.Client{}, err
 	}
+	own = slices.DeleteFunc(own, func(c scheduler.Client) bool { return !c.DisabledAt.IsZero() })
 	if len(own) == 0 {
 		return scheduler.Client{}, &scheduler.Error{Kind: scheduler.Invalid, Status: "client_required", Message: "the account needs a client before it can have tasks: POST clients"}
 	}
@@ -135,7 +143,7 @@ func (s jobs) client(ctx context.Context, account scheduler.AccountID, params ma
 		}
 	}
 	if given {
-		return scheduler.Client{}, wrongParameters("client_id: is not a client of the account")
+		return scheduler.Client{}, wrongParameters("client_id: is not a client of the account, or disabled")
 	}
 	return newest, nil
 }

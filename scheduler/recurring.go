@@ -186,6 +186,15 @@ func (t AccountTask) Change(was AccountTask, now time.Time, zone *time.Location)
 	return t, nil
 }
 
+// InZone returns the task as it is after its account has moved to another zone:
+// what is due already stays so, and the next run is that of the clock there.
+func (t AccountTask) InZone(now time.Time, zone *time.Location) AccountTask {
+	if t.Frequency == FrequencyNone || !t.NextAt.After(now) {
+		return t
+	}
+	return t.resume(now.UTC().Truncate(time.Microsecond), zone)
+}
+
 // resume sets the next run: at now at the earliest.
 func (t AccountTask) resume(now time.Time, zone *time.Location) AccountTask {
 	if t.NextAt = (time.Time{}); t.Enabled {

@@ -127,7 +127,7 @@ func unlessTaken(err error) error {
 // disabled with it are enabled with it.
 func (s *Store) UpdateAccount(ctx context.Context, account, id scheduler.AccountID, change func(*scheduler.Holder) error) (scheduler.Holder, error) {
 	var changed scheduler.Holder
-	stops := false
+	stops, moves := false, false
 	err := s.write(ctx, func(t *tx) error {
 		stored, err := holder(t.db, account, id, clause.Locking{Strength: "NO KEY UPDATE"})
 		if err != nil {
@@ -139,6 +139,7 @@ func (s *Store) UpdateAccount(ctx context.Context, account, id scheduler.Account
 		}
 		was, is := stored.Account.DisabledAt, changed.Account.DisabledAt
 		stops = was.IsZero() && !is.IsZero()
+		moves = stored.Account.TimeZone != changed.Account.TimeZone
 		if err := t.changeUser(stored.User, changed.User); err != nil {
 			return err
 		}
@@ -152,6 +153,9 @@ func (s *Store) UpdateAccount(ctx context.Context, account, id scheduler.Account
 	})
 	if err == nil && stops {
 		err = s.stopDisabled(context.WithoutCancel(ctx))
+	}
+	if err == nil && moves {
+		err = s.moveToZone(context.WithoutCancel(ctx), changed.Account)
 	}
 	return changed, err
 }

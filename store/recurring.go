@@ -132,6 +132,32 @@ func (s *Store) RunAccountTask(ctx context.Context, account scheduler.AccountID,
 	return run, err
 }
 
+// moveToZone lets the recurring tasks of an account run by the clock of its zone.
+func (s *Store) moveToZone(ctx context.Context, account scheduler.Account) error {
+	zone, err := time.LoadLocation(account.TimeZone)
+	if err != nil {
+		return err
+	}
+	var ids []scheduler.AccountTaskID
+	err = s.reads.WithContext(ctx).Model(&scheduler.AccountTask{}).Where("account_id = ? AND next_at IS NOT NULL", account.ID).Order("id").Pluck("id", &ids).Error
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := s.write(ctx, func(t *tx) error {
+			task, err := t.lockAccountTask(account.ID, id)
+			if err != nil {
+				return err
+			}
+			return t.saveAccountTask(task.InZone(s.now(), zone))
+		})
+		if err != nil && scheduler.KindOf(err) != scheduler.NotFound { // it was deleted meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
 // auditedParameters is how much of the parameters of a task the audit keeps, in
 // characters.
 const auditedParameters = 1000

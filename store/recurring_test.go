@@ -358,3 +358,63 @@ func TestNodesRaceForRuns(t *testing.T) {
 		}
 	})
 }
+
+// A disabled account's tasks wait; what they missed is told when it is enabled.
+func TestTasksOfADisabledAccountWait(t *testing.T) {
+	each(t, 0, func(w *world) {
+		n1, parent := w.join("n1"), storetest.MasterID
+		sub := scheduler.Account{ID: scheduler.AccountID(scheduler.NewGUID(w.now)), ParentID: &parent, Email: "sub@example.com", TimeZone: "UTC", CreatedAt: w.now}
+		user := scheduler.User{ID: scheduler.UserID(scheduler.NewGUID(w.now)), AccountID: sub.ID, Username: string(sub.ID), CreatedAt: w.now}
+		client := scheduler.Client{ID: scheduler.ClientID(scheduler.NewGUID(w.now)), AccountID: sub.ID, UserID: user.ID, Name: "sub", CreatedAt: w.now}
+		must(w.T, w.s.AddAccount(w.Context(), parent, scheduler.Holder{Account: sub, User: user}))
+		must(w.T, w.s.AddClient(w.Context(), client, webhooks.NewSecret(w.now)))
+		task := w.recurring(func(task *scheduler.AccountTask) { task.AccountID, task.ClientID = sub.ID, client.ID })
+		able := func(at time.Time) {
+			w.Helper()
+			_, err := w.s.UpdateAccount(w.Context(), parent, sub.ID, func(h *scheduler.Holder) error { h.Account.DisabledAt = at; return nil })
+			must(w.T, err)
+		}
+		able(w.now)
+		for _, after := range []time.Duration{0, 3 * time.Hour} {
+			if work, ok := w.claimRun(n1, after); ok {
+				w.Errorf("of a disabled account, after %s: %+v", after, work.Run)
+			}
+		}
+		able(time.Time{})
+		work, ok := w.claimRun(n1, 3*time.Hour)
+		if want := []scheduler.RunState{scheduler.RunMissed, scheduler.RunRunning}; !ok || !work.Account.DisabledAt.IsZero() || !slices.Equal(w.runStates(task.ID), want) {
+			w.Errorf("enabled again: %v, the runs are %v", ok, w.runStates(task.ID))
+		}
+	})
+}
+
+// Whichever half of the year it is, one of the two runs an hour apart from UTC.
+func TestTasksMoveWithTheZoneOfTheirAccount(t *testing.T) {
+	each(t, 0, func(w *world) {
+		rome, err := time.LoadLocation("Europe/Rome")
+		must(w.T, err)
+		_, err = w.s.UpdateAccount(w.Context(), storetest.MasterID, storetest.MasterID, func(h *scheduler.Holder) error { h.Account.TimeZone = "UTC"; return nil })
+		must(w.T, err)
+		var tasks []scheduler.AccountTask
+		for _, month := range []time.Month{time.January, time.July} {
+			tasks = append(tasks, w.recurring(func(task *scheduler.AccountTask) {
+				task.Frequency, task.StartAt = scheduler.Daily, time.Date(2025, month, 15, w.now.Add(12*time.Hour).UTC().Hour(), 30, 0, 0, time.UTC)
+			}))
+		}
+		_, err = w.s.UpdateAccount(w.Context(), storetest.MasterID, storetest.MasterID, func(h *scheduler.Holder) error { h.Account.TimeZone = "Europe/Rome"; return nil })
+		must(w.T, err)
+		moved := 0
+		for _, task := range tasks {
+			is := w.accountTask(task.ID).NextAt
+			if want := task.Grid(rome).Next(w.now); !is.Equal(want) {
+				w.Errorf("the next run is at %s, want %s", is, want)
+			}
+			if !is.Equal(task.NextAt) {
+				moved++
+			}
+		}
+		if moved != 1 {
+			w.Errorf("%d of 2 moved", moved)
+		}
+	})
+}

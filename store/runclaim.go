@@ -15,7 +15,7 @@ import (
 const (
 	undoneRuns = `state = 'running' AND (lease_until IS NULL OR lease_until <= ?)`
 
-	anyRun = `SELECT EXISTS (SELECT 1 FROM account_tasks WHERE next_at <= $1)
+	anyRun = `SELECT EXISTS (SELECT 1 FROM account_tasks WHERE next_at <= $1 AND ` + ofEnabled + `)
 		OR EXISTS (SELECT 1 FROM account_task_runs WHERE state = 'running' AND (lease_until IS NULL OR lease_until <= $1))`
 
 	// As freeDeliveries does.
@@ -126,10 +126,11 @@ func (t *tx) takeUndone(run scheduler.AccountTaskRun, now time.Time) (_ schedule
 }
 
 // turn lets the time of a task come that is due, and returns the last of the runs
-// that this makes.
+// that this makes. The tasks of a disabled account wait: what they miss is told
+// when it is enabled again.
 func (t *tx) turn(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
 	due, err := one[scheduler.AccountTask](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
-		Where("next_at <= ?", now).Order("next_at, id"), "")
+		Where("next_at <= ?", now).Where(ofEnabled).Order("next_at, id"), "")
 	if scheduler.KindOf(err) == scheduler.NotFound {
 		return run, false, nil
 	}
