@@ -175,6 +175,7 @@ func TestWhatBecomesOfReceiversInDays(t *testing.T) {
 		wake, rest = time.Hour, 0
 	}
 	virtual(t, func(r *rig) {
+		r.o.Luck = func() float64 { return 0.5 } // the same each time
 		asked := 0
 		r.net.answer = func(_ *http.Request, p post) (int, http.Header) {
 			switch {
@@ -249,12 +250,9 @@ func TestWhatBecomesOfReceiversInDays(t *testing.T) {
 				r.Errorf("%s came to be %v", host, states)
 			}
 		}
-		for _, state := range []webhooks.DestinationState{webhooks.DestinationOpen, webhooks.DestinationHalfOpen} {
-			if !stood[never][state] || !stood[away][state] {
-				r.Errorf("never %s: %v, %v", state, stood[never], stood[away])
-			}
-		}
-		if !stood[away][webhooks.DestinationRamp] || !stood[away][webhooks.DestinationActive] || !stood[gone][webhooks.DestinationActive] {
+		// One that ramps was probed, whether or not it was looked at just then.
+		if !stood[never][webhooks.DestinationHalfOpen] || !stood[never][webhooks.DestinationOpen] || !stood[away][webhooks.DestinationOpen] ||
+			!stood[away][webhooks.DestinationRamp] || !stood[away][webhooks.DestinationActive] || !stood[gone][webhooks.DestinationActive] {
 			r.Errorf("%v", stood)
 		}
 		r.Logf("%d requests; destinations came to be %v", len(r.net.arrived()), stood)
