@@ -187,7 +187,7 @@ func TestWhatBecomesOfReceiversInDays(t *testing.T) {
 			switch {
 			case p.Host == gone:
 				return http.StatusGone, nil
-			case p.Host == sometimes && asked%20 == 0:
+			case p.Host == sometimes && asked%8 == 0:
 				return http.StatusOK, nil
 			}
 			return http.StatusInternalServerError, nil
