@@ -191,6 +191,15 @@ func TestRecurringTasksThatAreRefused(t *testing.T) {
 			"an element twice":                    {media: "application/xml", params: `<p><days>30</days><days>31</days></p>`, want: "Parameters gives days twice"},
 			"nested XML":                          {media: "application/xml", params: strings.Repeat("<a>", 100) + strings.Repeat("</a>", 100), want: "Parameters is nested too deeply"},
 			"days that are text":                  {params: `{"days": "many"}`, want: "Parameters days: "},
+			"days with a point":                   {params: `{"days": 30.0}`, want: "Parameters days: must be an integer"},
+			"days with a point in XML":            {media: "application/xml", params: `<p><days>30.0</days></p>`, want: "Parameters days: must be an integer"},
+			"days with an exponent":               {params: `{"days": 3e1}`, want: "Parameters days: must be an integer"},
+			"days beyond 64 bits":                 {params: `{"days": 9223372036854775808}`, want: "Parameters days: must be an integer"},
+			"a scheduler with a point":            {job: scheduler.JobSwitchScheduler, params: `{"scheduler_id": 1.0, "status": "on"}`, want: "Parameters scheduler_id: must be an integer"},
+			"an exponent in a list":               {job: scheduler.JobCallReport, params: `{"scheduler_ids": [1, 1e99]}`, want: "Parameters scheduler_ids[1]: must be an integer"},
+			"an exponent in a list in XML":        {job: scheduler.JobCallReport, media: "application/xml", params: `<p><scheduler_ids><id>1e99</id></scheduler_ids></p>`, want: "Parameters scheduler_ids[0]: must be an integer"},
+			"an exponent in a task":               {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "try_count": 1e0}]}`, want: "Parameters tasks[0].try_count: must be an integer"},
+			"too long a list":                     {job: scheduler.JobCallReport, params: `{"scheduler_ids": [1` + strings.Repeat(", 1e99", 1000) + `]}`, want: "Parameters scheduler_ids: must have at most 1000 items"},
 			"too many days":                       {params: `{"days": 99999}`, want: "Parameters days: "},
 			"a name that is unknown":              {params: `{"days": 30, "weeks": 1}`, want: "weeks"},
 			"a client of somebody else":           {params: `{"days": 30, "client_id": "01900000-0000-7000-8000-000000000009"}`, want: "client_id: is not a client"},
@@ -255,6 +264,17 @@ func TestParametersInXML(t *testing.T) {
 		got, wrong := readParameters(c.job, "application/xml", c.xml)
 		if fmt.Sprint(got) != fmt.Sprint(want) || len(wrong) > 0 {
 			t.Errorf("%s: %v, want %v; %v", name, got, want, wrong)
+		}
+	}
+}
+
+// A purge that does not know of how many days forgets nothing.
+func TestAPurgeOfNoDays(t *testing.T) {
+	for _, days := range []json.Number{"", "0", "-1", "30.0"} {
+		var o scheduler.RunOutcome
+		err := jobs{now: time.Now}.purge(t.Context(), job{params: map[string]any{"days": days}}, &o) // it has no store
+		if scheduler.KindOf(err) != scheduler.Invalid {
+			t.Errorf("of %q days: %v", days, err)
 		}
 	}
 }

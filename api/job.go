@@ -37,7 +37,7 @@ func (j job) number(name string) int64 { return integerOf(j.params[name]) }
 
 func integerOf(v any) int64 {
 	n, _ := v.(json.Number)
-	i, _ := n.Int64() // the schema says that it is one
+	i, _ := n.Int64() // readParameters says that it is one
 	return i
 }
 
@@ -72,6 +72,9 @@ func (s jobs) perform(ctx context.Context, work scheduler.RunWork) (scheduler.Ru
 
 func (s jobs) purge(ctx context.Context, j job, o *scheduler.RunOutcome) error {
 	days := j.number("days")
+	if days < 1 { // all of the history
+		return wrongParameters("days: must be at least 1")
+	}
 	calls, tasks, err := s.purger.PurgeHistory(ctx, j.work.Client.ID, s.now().AddDate(0, 0, -int(days)))
 	o.Detail = fmt.Sprintf("forgot %d calls and %d finished tasks that ended more than %d days ago", calls, tasks, days)
 	return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ type schemaNode struct {
 	Type       json.RawMessage
 	Properties map[string]*schemaNode
 	Items      *schemaNode
+	MaxItems   *int
 	Additional json.RawMessage `json:"additionalProperties"`
 }
 
@@ -101,12 +103,15 @@ func readParameters(job scheduler.JobID, contentType, text string) (map[string]a
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
+	var wrong []string
+	if schema.node.integers(value, nil, &wrong); len(wrong) > 0 {
+		return nil, wrong
+	}
 	if err := schema.compiled.Validate(value); err != nil {
 		var invalid *jsonschema.ValidationError
 		if !errors.As(err, &invalid) {
 			return nil, []string{err.Error()}
 		}
-		var wrong []string
 		sentences(invalid, &wrong)
 		return nil, wrong
 	}
@@ -148,6 +153,34 @@ func jsonValue(text string) (any, error) {
 	return jsonschema.UnmarshalJSON(strings.NewReader(r.text))
 }
 
+// integers adds what is wrong with the integers of a value, which are digits alone.
+// The validator takes 30.0 and 3e1 for integers, too, which are none to those who
+// read them, and works out the digits of 1e999999. A list that is too long is not
+// looked into.
+func (s *schemaNode) integers(value any, at []string, wrong *[]string) {
+	if s == nil || len(*wrong) >= maxFaults {
+		return
+	}
+	switch value := value.(type) {
+	case json.Number:
+		if _, err := value.Int64(); s.is("integer") && err != nil {
+			*wrong = append(*wrong, placeOf(at)+": must be an integer, of at most 19 digits and nothing else")
+		}
+	case []any:
+		if s.MaxItems != nil && len(value) > *s.MaxItems {
+			*wrong = append(*wrong, fmt.Sprintf("%s: must have at most %d items", placeOf(at), *s.MaxItems))
+			return
+		}
+		for i, item := range value {
+			s.Items.integers(item, append(at, strconv.Itoa(i)), wrong)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			s.Properties[name].integers(value[name], append(at, name), wrong)
+		}
+	}
+}
+
 var english = message.NewPrinter(language.English)
 
 // sentences adds what is wrong with parameters: the leaves of what the validator
@@ -159,8 +192,13 @@ func sentences(e *jsonschema.ValidationError, wrong *[]string) {
 	if len(e.Causes) > 0 || len(*wrong) >= maxFaults {
 		return
 	}
+	*wrong = append(*wrong, placeOf(e.InstanceLocation)+": "+e.ErrorKind.LocalizedString(english))
+}
+
+// placeOf tells where in parameters a value is.
+func placeOf(at []string) string {
 	place := "the whole"
-	for i, part := range e.InstanceLocation {
+	for i, part := range at {
 		_, err := strconv.Atoi(part)
 		switch {
 		case i == 0:
@@ -171,7 +209,7 @@ func sentences(e *jsonschema.ValidationError, wrong *[]string) {
 			place += "." + part
 		}
 	}
-	*wrong = append(*wrong, clip(place)+": "+e.ErrorKind.LocalizedString(english))
+	return clip(place)
 }
 
 // fromXML reads an XML text as the JSON value that its schema makes of it: an
