@@ -95,16 +95,23 @@ func acceptable(c echo.Context) string {
 	}
 	best, liked := own, 0.0
 	ranges := acceptedRanges(strings.Join(c.Request().Header.Values(echo.HeaderAccept), ","))
+	qualities := map[string]float64{}
+	for _, media := range tellable {
+		qualities[media] = quality(ranges, media)
+	}
 	for _, wanted := range ranges {
 		for _, media := range append([]string{own}, tellable...) {
 			// Of two that are liked the same, the first range wins.
-			if q := quality(ranges, media); wanted.takes(media) && q > liked {
+			if q := qualities[media]; wanted.takes(media) && q > liked {
 				best, liked = media, q
 			}
 		}
 	}
 	return best
 }
+
+// maxRanges is how much of an Accept is read: a browser sends some eight.
+const maxRanges = 50
 
 // mediaRange is a part of an Accept header (RFC 9110, section 12.5.1).
 type mediaRange struct {
@@ -114,7 +121,11 @@ type mediaRange struct {
 
 func acceptedRanges(header string) []mediaRange {
 	var ranges []mediaRange
+	read := 0
 	for part := range strings.SplitSeq(header, ",") {
+		if read++; read > maxRanges {
+			break
+		}
 		media, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue

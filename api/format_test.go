@@ -33,6 +33,8 @@ func TestAcceptable(t *testing.T) {
 		"a type's range is closer than any":       {"*/*, application/*;q=0.2", "", mediaTextJSON},
 		"a browser":                               {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", "", mediaXML},
 		"what cannot be read is not there":        {"a b, ;;, application/xml;q=2, application/xml;q=x, text/json", "", mediaTextJSON},
+		"what comes after fifty is not there":     {strings.Repeat("a/b,", 50) + mediaXML, "", mediaJSON},
+		"the fiftieth is":                         {strings.Repeat("a b,", 49) + mediaXML, "", mediaXML},
 		"JSON refused and nothing else asked for": {"application/json;q=0", "", mediaJSON},
 	} {
 		t.Run(claim, func(t *testing.T) {

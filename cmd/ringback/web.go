@@ -16,6 +16,10 @@ import (
 // requestsEnd is how long requests under way may go on when the node stops.
 const requestsEnd = 5 * time.Second
 
+// maxHeader is how long the line and the header of a request may be, about: 431
+// beyond.
+const maxHeader = 64 << 10
+
 // web is the HTTP servers of a node.
 type web struct {
 	base    string     // http://host:port of the API
@@ -48,6 +52,7 @@ func serveHTTP(cfg config.Config, listener net.Listener, api http.Handler, obser
 func (w *web) start(listener net.Listener, handler http.Handler) {
 	server := &http.Server{
 		Handler:           handler,
+		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       2 * time.Minute, // 32 MiB over a slow line
 		WriteTimeout:      3 * time.Minute,
