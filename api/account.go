@@ -10,8 +10,8 @@ import (
 )
 
 // accounts answers …/accounts of the admin API. Any token reaches the account
-// that it acts for and the accounts below it; what is inside of these, a
-// client's token does not.
+// that it acts for and the accounts below it; what is inside of these a client's
+// token does not, nor does it change them.
 type accounts struct {
 	accounts Accounts
 	sessions Sessions
@@ -74,11 +74,11 @@ func (s accounts) of(c echo.Context, me caller) (scheduler.Holder, error) {
 	return s.accounts.AccountOf(c.Request().Context(), me.Account.ID, scheduler.AccountID(guid))
 }
 
-// inside finds the account of the path for who may look into it.
+// inside finds the account of the path for who may look into it and change it.
 func (s accounts) inside(c echo.Context, me caller) (scheduler.Holder, error) {
 	h, err := s.of(c, me)
 	if err == nil && me.byClient() && h.Account.ID != me.Account.ID {
-		err = scheduler.Errorf(scheduler.Forbidden, "what is inside of another account needs a user's token")
+		err = scheduler.Errorf(scheduler.Forbidden, "what is inside of another account, or changes it, needs a user's token")
 	}
 	return h, err
 }
@@ -145,7 +145,7 @@ func (s accounts) added(c echo.Context, me caller, kept scheduler.Once) error {
 
 // change changes what the request names of the account of the path.
 func (s accounts) change(c echo.Context, me caller) error {
-	h, err := s.of(c, me)
+	h, err := s.inside(c, me)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (s accounts) switched(disabled time.Time, on bool) time.Time {
 
 // disable disables the account of the path, and all below it.
 func (s accounts) disable(c echo.Context, me caller) error {
-	h, err := s.of(c, me)
+	h, err := s.inside(c, me)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -249,19 +250,26 @@ func TestClientSecret(t *testing.T) {
 	})
 }
 
-// TestBackOffice: who has nothing but a client's credentials opens accounts and
-// makes clients for its own.
+// TestBackOffice: who has nothing but a client's credentials opens accounts,
+// changes its own and makes clients for it. Another that is open it only reads.
 func TestBackOffice(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		token := r.signIn(url.Values{"grant_type": {"client_credentials"}, "client_id": {string(r.a.client.ID)}, "client_secret": {clientSecret}}).
 			want(200).object()["access_token"].(string)
 		own := detail0(r.do("GET", "/api/v1/admin/accounts", token, ""))
 		below := fmt.Sprint("/api/v1/admin/accounts/", detail0(r.do("POST", fmt.Sprint("/api/v1/admin/accounts/", own["ID"]), token, accountSample(t, "json", true)))["ID"])
-		detail0(r.do("PUT", below, token, `{"CompanyName":"Other"}`))
-		if told := detail0(r.do("GET", below, token, "")); told["CompanyName"] != "Other" || told["TimeZone"] != "Europe/Rome" {
+		if told := detail0(r.do("PUT", fmt.Sprint("/api/v1/admin/accounts/", own["ID"]), token, `{"CompanyName":"Other","Email":"other@example.com"}`)); told["CompanyName"] != "Other" || told["Email"] != "other@example.com" {
 			t.Errorf("it is %v", told)
 		}
-		r.do("DELETE", below, token, "").want(200)
+		before := detail0(r.do("GET", below, token, ""))
+		for _, change := range []string{`{"Password":"a quite different one"}`, `{"Username":"somebody"}`, `{"Email":"other@example.com"}`, `{"Enabled":false}`, `{"CompanyName":"Other"}`} {
+			r.do("PUT", below, token, change).failed(403, "ACCESS_DENIED")
+		}
+		r.do("DELETE", below, token, "").failed(403, "ACCESS_DENIED")
+		if told := detail0(r.do("GET", below, token, "")); told["TimeZone"] != "Europe/Rome" || !maps.Equal(told, before) {
+			t.Errorf("it is %v", told)
+		}
+		r.signIn(url.Values{"grant_type": {"password"}, "username": {fmt.Sprint(before["Username"])}, "password": {"sample string 8"}}).want(200)
 		client := detail0(r.do("POST", "/api/v2/admin/clients", token, fmt.Sprintf(`{"Name":"made","Secret":%q,"UserID":%q}`, clientSecret, own["UserID"])))
 		path := fmt.Sprint("/api/v2/admin/clients/", client["ID"])
 		detail0(r.do("PUT", path, token, `{"Secret":"the second secret"}`))

@@ -149,7 +149,12 @@ func TestAdminTenancy(t *testing.T) {
 						r.strange(route, ask.by, ask.from, token, kind+" of what is "+ask.who)
 					}
 				}
-				if strings.HasSuffix(route.Path, "/accounts/:id") || strings.HasSuffix(route.Path, "/:id/accounts") {
+				change := route.Method == http.MethodPut || route.Method == http.MethodDelete
+				switch a := strings.HasSuffix(route.Path, "/accounts/:id"); {
+				case a && change: // this, too, needs a user's token
+					r.do(route.Method, below.path(route.Path), one.byUser, adminBody(r, route, one.holder.User.ID)).failed(403, "ACCESS_DENIED")
+					return
+				case a, strings.HasSuffix(route.Path, "/:id/accounts"):
 					return // a client's token reaches accounts below, and nothing that is in them
 				}
 				if a := r.do(route.Method, below.path(route.Path), one.byUser, adminBody(r, route, one.holder.User.ID)); a.code != 403 && a.code != 404 {
