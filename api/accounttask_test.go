@@ -268,6 +268,36 @@ func TestParametersInXML(t *testing.T) {
 	}
 }
 
+// What a run writes into a task depends on the time that it is for, not on when it
+// is done.
+func TestTasksOfARecurringRun(t *testing.T) {
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		frequency    scheduler.Frequency
+		run          string // by the clock in UTC
+		member, give string
+		want         string
+	}{
+		"a time later that day":         {scheduler.Daily, "2026-01-05 18:00:00", "start_time_utc", "19:30:00", "2026-01-05 18:30:00"},
+		"a time of the next day":        {scheduler.Daily, "2026-01-05 18:31:00", "start_time_utc", "19:30:00", "2026-01-06 18:30:00"},
+		"a time of what does not recur": {scheduler.FrequencyNone, "2026-01-05 18:00:00", "start_time_utc", "19:30:00", "2026-01-05 18:30:00"},
+		"seconds":                       {scheduler.Daily, "2026-01-05 18:00:00", "start_time_utc", "60", "60"},
+	} {
+		run, err := parseDate(c.run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := job{zone: rome, work: scheduler.RunWork{Task: scheduler.AccountTask{Frequency: c.frequency}, Run: scheduler.AccountTaskRun{ScheduledFor: run}}}
+		task := map[string]any{c.member: c.give}
+		if wrong := j.settle(task); task[c.member] != c.want || len(wrong) > 0 {
+			t.Errorf("%s: %v, want %s; %v", name, task[c.member], c.want, wrong)
+		}
+	}
+}
+
 // A purge that does not know of how many days forgets nothing.
 func TestAPurgeOfNoDays(t *testing.T) {
 	for _, days := range []json.Number{"", "0", "-1", "30.0"} {

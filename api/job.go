@@ -180,7 +180,7 @@ func (s jobs) drafts(ctx context.Context, j job) ([]scheduler.Task, error) {
 		for name, value := range g.(map[string]any) {
 			task[name] = value
 		}
-		for _, w := range j.settle(task, now) {
+		for _, w := range j.settle(task) {
 			wrong = append(wrong, fmt.Sprintf("tasks[%d].%s", i, w))
 		}
 		tasks[i] = task
@@ -209,7 +209,7 @@ func (s jobs) drafts(ctx context.Context, j job) ([]scheduler.Task, error) {
 
 // settle writes what depends on the run into a task: when it starts, and its
 // external id. It returns what is wrong.
-func (j job) settle(task map[string]any, now time.Time) (wrong []string) {
+func (j job) settle(task map[string]any) (wrong []string) {
 	recurs := j.work.Task.Frequency != scheduler.FrequencyNone
 	if start, ok := task["start_time_utc"].(string); ok {
 		start = strings.TrimSpace(start)
@@ -218,7 +218,8 @@ func (j job) settle(task map[string]any, now time.Time) (wrong []string) {
 			minutes, _ := strconv.Atoi(at[2])
 			seconds, _ := strconv.Atoi(at[3])
 			of := scheduler.TimeOfDay(hours*3600 + minutes*60 + seconds)
-			task["start_time_utc"] = date(scheduler.NextTimeOfDay(of, now, j.zone))
+			// From the time of the run: of one that is late it may be over, which means now.
+			task["start_time_utc"] = date(scheduler.NextTimeOfDay(of, j.work.Run.ScheduledFor, j.zone))
 		} else if _, err := strconv.ParseUint(start, 10, 32); err != nil && recurs {
 			wrong = append(wrong, "start_time_utc must be seconds from the run, or HH:MM:SS in the zone of the account, because the task recurs")
 		}
