@@ -285,6 +285,9 @@ func TestTasksOfARecurringRun(t *testing.T) {
 		"a time of the next day":        {scheduler.Daily, "2026-01-05 18:31:00", "start_time_utc", "19:30:00", "2026-01-06 18:30:00"},
 		"a time of what does not recur": {scheduler.FrequencyNone, "2026-01-05 18:00:00", "start_time_utc", "19:30:00", "2026-01-05 18:30:00"},
 		"seconds":                       {scheduler.Daily, "2026-01-05 18:00:00", "start_time_utc", "60", "60"},
+		"an external id of a day":       {scheduler.Daily, "2026-01-05 23:30:00", "external_id", "x", "x-2026-01-06"},
+		"an external id of a gap":       {scheduler.Hourly, "2026-03-29 01:00:00", "external_id", "x", "x-2026-03-29T03:00"}, // 02:30 does not exist
+		"an external id after the gap":  {scheduler.Hourly, "2026-03-29 01:30:00", "external_id", "x", "x-2026-03-29T03:30"},
 	} {
 		run, err := parseDate(c.run)
 		if err != nil {

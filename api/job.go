@@ -233,7 +233,7 @@ func (j job) settle(task map[string]any) (wrong []string) {
 	if id, ok := task["external_id"].(string); ok && id != "" {
 		form := "-2006-01-02"
 		if j.work.Task.Frequency == scheduler.Hourly {
-			form += "T15"
+			form += "T15:04" // of two runs in an hour, after the clocks went forward or by hand
 		}
 		task["external_id"] = id + j.work.Run.ScheduledFor.In(j.zone).Format(form)
 	}
