@@ -203,6 +203,9 @@ func (s accountTasks) ask(c echo.Context, me caller, root string, of scheduler.A
 	if err != nil {
 		return nil, of, err
 	}
+	if d.zone, err = time.LoadLocation(account.TimeZone); err != nil { // of the task's account, which the grid is of, too
+		return nil, of, err
+	}
 	r := &accountTaskRequest{}
 	accountTaskShape.read(d, r)
 	task := r.over(of)

@@ -354,6 +354,22 @@ func TestLifeOfARecurringTask(t *testing.T) {
 	})
 }
 
+// The dates of a task are by the clock of its account, whoever changes it.
+func TestDatesAreInTheZoneOfTheTasksAccount(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		below := r.household(storetest.MasterID) // in Europe/Rome; who is above it in UTC
+		dated := strings.Replace(goodAccountTask, `"2035-01-02T03:04:05Z"`, `"2035-01-02T20:00:00","FinishDate":"2035-02-02T20:00:00"`, 1)
+		got := detail0(r.do("PUT", accountsTasks+"/"+below.task, r.user, dated).want(200))
+		for member, want := range map[string]string{
+			"StartDate": "2035-01-02T19:00:00.0000000+00:00", "FinishDate": "2035-02-02T19:00:00.0000000+00:00", "NextRunOn": "2035-01-02T19:00:00.0000000+00:00",
+		} {
+			if got[member] != want {
+				t.Errorf("%s is %v, want %s", member, got[member], want)
+			}
+		}
+	})
+}
+
 func TestAnAccountNeedsAClientForTasks(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		_, err := jobs{clients: r.store}.client(t.Context(), "01900000-0000-7000-8000-00000000000f", nil)
