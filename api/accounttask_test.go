@@ -200,6 +200,7 @@ func TestRecurringTasksThatAreRefused(t *testing.T) {
 			"an exponent in a list in XML":        {job: scheduler.JobCallReport, media: "application/xml", params: `<p><scheduler_ids><id>1e99</id></scheduler_ids></p>`, want: "Parameters scheduler_ids[0]: must be an integer"},
 			"an exponent in a task":               {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "try_count": 1e0}]}`, want: "Parameters tasks[0].try_count: must be an integer"},
 			"too long a list":                     {job: scheduler.JobCallReport, params: `{"scheduler_ids": [1` + strings.Repeat(", 1e99", 1000) + `]}`, want: "Parameters scheduler_ids: must have at most 1000 items"},
+			"too long a list of a task":           {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "callback_params": {"extended_a_numbers": [1` + strings.Repeat(", 1", 10) + `]}}]}`, want: "extended_a_numbers: must have at most 10 items"},
 			"too many days":                       {params: `{"days": 99999}`, want: "Parameters days: "},
 			"a name that is unknown":              {params: `{"days": 30, "weeks": 1}`, want: "weeks"},
 			"a client of somebody else":           {params: `{"days": 30, "client_id": "01900000-0000-7000-8000-000000000009"}`, want: "client_id: is not a client"},
