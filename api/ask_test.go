@@ -123,6 +123,8 @@ func TestAskBad(t *testing.T) {
 		"an entity of nobody":         {mediaXML, `<Sample><Text>&x;</Text></Sample>`, "Body is not valid XML at line 1"},
 		"a billion laughs": {mediaXML, `<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]><Sample><Text>&b;</Text></Sample>`,
 			"Body must not have a document type (DTD)"},
+		"megabytes of attributes": {mediaXML, "<Sample>\n<Text" + strings.Repeat(` a=">"`, 500_000) + "/></Sample>",
+			"Body has an element of which the start is longer than 16 KiB, at line 2"},
 		"megabytes of nested XML":  {mediaXML, "<Sample>" + deep("<a>", "</a>"), "Body is nested too deeply at line 1"},
 		"megabytes of nested JSON": {mediaJSON, `{"Text":` + deep("[", "]"), "Body is nested too deeply at byte 41"},
 	} {
@@ -256,4 +258,26 @@ func same(a, b sample, media string) bool {
 	}
 	a.Count, b.Count = nil, nil
 	return reflect.DeepEqual(a, b)
+}
+
+// TestAskIsNotLonger: a text is about as long in the JSON that is made of it, and
+// the same.
+func TestAskIsNotLonger(t *testing.T) {
+	text := strings.Repeat("<&>é\u2028 ", 1000)
+	all := text + "\"\\\t\n/\x7f"
+	for media, ask := range map[string]func() (string, string){
+		mediaXML: func() (string, string) {
+			return jsonOfXML("<Sample><Text><![CDATA["+all+"]]></Text></Sample>", []string{"Sample"})
+		},
+		mediaForm: func() (string, string) { return jsonOfForm("Text=" + url.QueryEscape(all)) },
+	} {
+		made, wrong := ask()
+		if wrong != "" || len(made) > len(text)+100 {
+			t.Errorf("%s: %q, %d bytes of %d", media, wrong, len(made), len(text))
+		}
+		var got sample
+		if err := json.Unmarshal([]byte(made), &got); err != nil || got.Text != all {
+			t.Errorf("%s: another text, %v", media, err)
+		}
+	}
 }

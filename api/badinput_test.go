@@ -211,7 +211,7 @@ func (b badInput) wrongBodies() {
 	if schema == nil {
 		return
 	}
-	b.refusedAs(413, b.bodied(b.method, b.path, b.token(), "application/json", b.good, maxBody+1), "a body that is too long")
+	b.refusedAs(413, b.bodied(b.method, b.path, b.token(), "application/json", b.good, bodyLimit(b.path)+1), "a body that is too long")
 	b.refusedAs(415, b.bodied(b.method, b.path, b.token(), "text/plain", "x", 0), "another media type")
 	for _, body := range []string{"{", "[]", `"x"`, "7", "null", `{"a":1}{}`, "\xff", strings.Repeat(`{"a":`, 100), `{"a":` + strings.Repeat("[", 100_000)} {
 		b.refusedAs(400, b.bodied(b.method, b.path, b.token(), "application/json", body, 0), "%.20q", body)

@@ -20,6 +20,7 @@ import (
 // Limits of a request body.
 const (
 	maxBody   = 32 << 20 // bytes
+	maxAdmin  = 8 << 20  // of the admin API, where a body is rewritten: twice the longest Parameters
 	maxFaults = 100      // told at once
 	maxDigits = 20       // of a number that is kept as it is
 )
@@ -373,17 +374,17 @@ func decode(text string) (*decoder, error) {
 
 // readBody reads the body of a request up to the limit.
 func readBody(c echo.Context) (string, error) {
-	r := c.Request()
-	if r.ContentLength > maxBody {
-		return "", tooLarge()
+	r, most := c.Request(), bodyLimit(c.Request().URL.Path)
+	if r.ContentLength > most {
+		return "", tooLarge(most)
 	}
 	var text strings.Builder
 	if r.ContentLength > 0 {
 		text.Grow(int(r.ContentLength))
 	}
-	_, err := io.Copy(&text, http.MaxBytesReader(c.Response(), r.Body, maxBody))
+	_, err := io.Copy(&text, http.MaxBytesReader(c.Response(), r.Body, most))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return "", tooLarge()
+		return "", tooLarge(most)
 	}
 	if err != nil {
 		return "", scheduler.Faults{{Field: "Body", Message: "cannot be read to its end"}}.Err()
@@ -391,6 +392,14 @@ func readBody(c echo.Context) (string, error) {
 	return text.String(), nil
 }
 
-func tooLarge() error {
-	return scheduler.Errorf(scheduler.TooLarge, "the body must be at most %d MiB", maxBody>>20)
+// bodyLimit is how long the body of a request of a path may be.
+func bodyLimit(path string) int64 {
+	if isAdmin(path) {
+		return maxAdmin
+	}
+	return maxBody
+}
+
+func tooLarge(most int64) error {
+	return scheduler.Errorf(scheduler.TooLarge, "the body must be at most %d MiB", most>>20)
 }

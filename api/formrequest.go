@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/url"
 	"slices"
 	"strconv"
@@ -40,24 +39,30 @@ func jsonOfForm(text string) (string, string) {
 		names = append(names, name)
 		values[name] = append(values[name], value)
 	}
-	out := []byte{'{'}
+	var out strings.Builder
+	out.WriteByte('{')
 	for i, name := range names {
 		if slices.Index(names, name) < i {
 			continue
 		}
 		if i > 0 {
-			out = append(out, ',')
+			out.WriteByte(',')
 		}
-		out = append(append(out, quoteJSON(name)...), ':')
+		quoteJSON(&out, name)
+		out.WriteByte(':')
 		switch given := values[name]; {
 		case len(given) > 1:
-			list, _ := json.Marshal(given)
-			out = append(out, list...)
+			for i, value := range given {
+				out.WriteByte("[,"[min(i, 1)])
+				quoteJSON(&out, value)
+			}
+			out.WriteByte(']')
 		case given[0] == "":
-			out = append(out, "null"...)
+			out.WriteString("null")
 		default:
-			out = append(out, quoteJSON(given[0])...)
+			quoteJSON(&out, given[0])
 		}
 	}
-	return string(append(out, '}')), ""
+	out.WriteByte('}')
+	return out.String(), ""
 }

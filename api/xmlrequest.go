@@ -2,9 +2,9 @@ package api
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -15,6 +15,10 @@ import (
 
 // schemaInstance is the namespace of xsi:nil.
 const schemaInstance = "http://www.w3.org/2001/XMLSchema-instance"
+
+// maxTag is how long the start of an element may be with its attributes, in
+// bytes.
+const maxTag = 16 << 10
 
 // toUTF8 returns a text in UTF-8 without its byte order mark, and what is
 // wrong with it. Only such a mark says that it is UTF-16: what is declared in it
@@ -55,8 +59,9 @@ func (f xmlFault) Error() string { return string(f) }
 // elements is an object, any other is a string, one that is nil is null.
 // Namespaces and other attributes mean nothing.
 type xmlRequest struct {
+	text  string
 	in    *xml.Decoder
-	out   []byte
+	out   strings.Builder
 	depth int
 }
 
@@ -64,13 +69,13 @@ type xmlRequest struct {
 // one of roots, and what is wrong with it. Nothing but the entities that XML
 // itself has is expanded: a document type is refused.
 func jsonOfXML(text string, roots []string) (string, string) {
-	x := xmlRequest{in: xml.NewDecoder(strings.NewReader(text))}
+	x := xmlRequest{text: text, in: xml.NewDecoder(strings.NewReader(text))}
 	x.in.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is UTF-8, whatever it says
 	err := x.document(roots)
 	var fault xmlFault
 	switch {
 	case err == nil:
-		return string(x.out), ""
+		return x.out.String(), ""
 	case errors.As(err, &fault):
 		return "", fault.Error()
 	}
@@ -78,11 +83,40 @@ func jsonOfXML(text string, roots []string) (string, string) {
 	return "", "is not valid XML at line " + strconv.Itoa(line)
 }
 
+// token reads what comes next. All attributes of an element are read at once, so
+// that it is refused before.
+func (x *xmlRequest) token() (xml.Token, error) {
+	if longTag(x.text[min(x.in.InputOffset(), int64(len(x.text))):]) {
+		return nil, xmlFault("has an element of which the start is longer than " + strconv.Itoa(maxTag>>10) + " KiB, at line " + strconv.Itoa(x.line()))
+	}
+	return x.in.Token()
+}
+
+// longTag reports whether a text begins with a tag that is too long.
+func longTag(text string) bool {
+	if !strings.HasPrefix(text, "<") || strings.HasPrefix(text, "<!") || strings.HasPrefix(text, "<?") {
+		return false
+	}
+	quote := byte(0) // that an attribute's value is in
+	for i := range min(len(text), maxTag) {
+		switch c := text[i]; {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '>':
+			return false
+		}
+	}
+	return len(text) > maxTag
+}
+
 // document reads the outermost element, and makes sure that there is one.
 func (x *xmlRequest) document(roots []string) error {
 	found := false
 	for {
-		token, err := x.in.Token()
+		token, err := x.token()
 		if errors.Is(err, io.EOF) && found {
 			return nil
 		}
@@ -122,7 +156,7 @@ func (x *xmlRequest) element(start xml.StartElement) error {
 	var text strings.Builder
 	children := 0
 	for {
-		token, err := x.in.Token()
+		token, err := x.token()
 		if err != nil {
 			return err
 		}
@@ -130,8 +164,9 @@ func (x *xmlRequest) element(start xml.StartElement) error {
 		case xml.CharData:
 			text.Write(t)
 		case xml.StartElement:
-			x.out = append(x.out, "{,"[min(children, 1)])
-			x.out = append(append(x.out, quoteJSON(t.Name.Local)...), ':')
+			x.out.WriteByte("{,"[min(children, 1)])
+			quoteJSON(&x.out, t.Name.Local)
+			x.out.WriteByte(':')
 			children++
 			if err := x.element(t); err != nil {
 				return err
@@ -154,15 +189,15 @@ func (x *xmlRequest) end(start xml.StartElement, text string, children int) erro
 	case null && (children > 0 || !blank):
 		return xmlFault("has an element that is nil and not empty: " + clip(start.Name.Local))
 	case null:
-		x.out = append(x.out, "null"...)
+		x.out.WriteString("null")
 	case children > 0 && !blank, outermost && !blank:
 		return xmlFault("has text beside elements in " + clip(start.Name.Local))
 	case children > 0:
-		x.out = append(x.out, '}')
+		x.out.WriteByte('}')
 	case outermost:
-		x.out = append(x.out, "{}"...)
+		x.out.WriteString("{}")
 	default:
-		x.out = append(x.out, quoteJSON(text)...)
+		quoteJSON(&x.out, text)
 	}
 	return nil
 }
@@ -172,10 +207,26 @@ func (x *xmlRequest) line() int {
 	return line
 }
 
-// quoteJSON returns a text as a JSON string.
-func quoteJSON(text string) []byte {
-	quoted, _ := json.Marshal(text) // a string always can be
-	return quoted
+// quoteJSON writes a text as a JSON string: unlike encoding/json, which makes six
+// bytes of each < and >.
+func quoteJSON(out *strings.Builder, text string) {
+	out.WriteByte('"')
+	from := 0
+	for i := range len(text) {
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		out.WriteString(text[from:i])
+		from = i + 1
+		if c >= ' ' {
+			out.Write([]byte{'\\', c})
+		} else {
+			fmt.Fprintf(out, `\u%04x`, c)
+		}
+	}
+	out.WriteString(text[from:])
+	out.WriteByte('"')
 }
 
 // isNil reports whether an element is null (XML Schema, part 1, section 2.6.2).
