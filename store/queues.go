@@ -95,6 +95,10 @@ func (s *Store) UpdateQueue(ctx context.Context, client scheduler.ClientID, id s
 }
 
 func (t *tx) updateQueue(client scheduler.ClientID, id scheduler.QueueID, change func(*scheduler.Queue) error) (scheduler.Queue, error) {
+	// Whoever begins a limit holds the client, and then takes its queues.
+	if err := t.lockClient(client, "SHARE"); err != nil {
+		return scheduler.Queue{}, err
+	}
 	locked, err := t.lockQueue(client, id)
 	if err != nil {
 		return scheduler.Queue{}, err
@@ -109,9 +113,6 @@ func (t *tx) updateQueue(client scheduler.ClientID, id scheduler.QueueID, change
 	}
 	changed.ID, changed.ClientID, changed.CreatedAt, changed.DeletedAt = stored.ID, stored.ClientID, stored.CreatedAt, stored.DeletedAt
 	if changed.On && !stored.On {
-		if err := t.lockClient(client, "SHARE"); err != nil {
-			return changed, err
-		}
 		if err := t.maySwitchOn(changed); err != nil {
 			return changed, err
 		}

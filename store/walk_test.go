@@ -216,7 +216,7 @@ func (w *world) mix(rnd *rand.Rand, queues []scheduler.QueueID, me scheduler.Own
 				}
 			}
 		case 7:
-			_, err = w.s.UpdateQueue(ctx, w.cl.ID, queue, func(q *scheduler.Queue) error { q.Limit = 1 + rnd.IntN(9); return nil })
+			_, err = w.s.UpdateQueue(ctx, w.cl.ID, queue, func(q *scheduler.Queue) error { q.On, q.Limit = rnd.IntN(3) > 0, 1+rnd.IntN(9); return nil })
 			if err == nil {
 				_, err = w.s.UpdateExtension(ctx, w.cl.ID, w.ext.ID, func(e *scheduler.Extension) error { e.Limit = rnd.IntN(4); return nil })
 			}
