@@ -203,6 +203,9 @@ func (d *Dispatcher) look(ctx context.Context) (int, time.Time) {
 		if len(claimed.Started)+len(claimed.Dropped) == 0 || claimed.Next.IsZero() || claimed.Next.After(d.o.Now()) {
 			return total, claimed.Next
 		}
+		if len(d.oversee) > 0 {
+			return total, claimed.Next // at once again, when what is under way was looked at
+		}
 	}
 	return total, time.Time{}
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,10 @@ import (
 // nothing was dialled.
 func (d *Dispatcher) overseeCalls(ctx context.Context) {
 	odd, err := d.o.Tasks.Oversee(ctx, d.o.Lease.Owner(), d.ids())
+	if errors.Is(err, ErrFenced) {
+		d.o.Lease.fence()
+		return
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			d.o.Log.Error("look at executed tasks failed; the next tick tries again", "err", err)

@@ -24,13 +24,17 @@ const (
 
 	// One statement, and so one snapshot: what a claim that is not seen has
 	// started is named by its own row.
-	shortenClaims = `WITH gone AS (DELETE FROM claims WHERE node = $1 RETURNING queue_ids, task_ids),
+	shortenClaims = `WITH gone AS (DELETE FROM claims WHERE id = ANY (ARRAY(SELECT id FROM claims WHERE node = $1 ORDER BY id LIMIT $2))
+		RETURNING queue_ids, task_ids),
 	left_over AS (SELECT DISTINCT t.queue_id, t.id FROM gone
 		CROSS JOIN LATERAL unnest(gone.queue_ids, gone.task_ids) AS u(queue_id, id)
 		JOIN tasks t ON t.queue_id = u.queue_id AND t.id = u.id WHERE t.node = $1 AND t.status = 'executed')
 	INSERT INTO claims (node, queue_ids, task_ids)
 	SELECT $1, array_agg(queue_id), array_agg(id) FROM left_over HAVING count(*) > 0`
 )
+
+// claimsAtOnce is how many rows of claims are made one at a time.
+const claimsAtOnce = 500
 
 // noteClaim names what a claim starts, for whoever takes the node over.
 func (t *tx) noteClaim(owner scheduler.Owner, started []scheduler.Started) error {
@@ -55,11 +59,17 @@ func (s *Store) shortenClaims(ctx context.Context, owner scheduler.Owner, execut
 	if err := s.postgres.pool.QueryRow(ctx, countClaims, owner.Node).Scan(&n); err != nil || n <= min(executes, 1) {
 		return err
 	}
-	return s.write(ctx, func(t *tx) error {
-		if err := t.fence(owner); err != nil {
+	for ; n > 0; n -= claimsAtOnce {
+		err := s.write(ctx, func(t *tx) error {
+			if err := t.fence(owner); err != nil {
+				return err
+			}
+			_, err := t.pool.ExecContext(t.ctx, shortenClaims, owner.Node, claimsAtOnce)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		_, err := t.pool.ExecContext(t.ctx, shortenClaims, owner.Node)
-		return err
-	})
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"ringback/scheduler"
@@ -233,8 +234,10 @@ func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []s
 		}
 		query, known = readOddSQLite, string(text)
 	}
-	if err := s.shortenClaims(ctx, owner, len(underWay)); err != nil {
+	if err := s.shortenClaims(ctx, owner, len(underWay)); errors.Is(err, scheduler.ErrFenced) {
 		return nil, err
+	} else if err != nil && ctx.Err() == nil {
+		s.log.Error("the list of what this node executes cannot be shortened; the next look tries again", "err", err)
 	}
 	t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
 	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, o *scheduler.Odd) error {
