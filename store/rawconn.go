@@ -51,7 +51,6 @@ func (t *tx) load(table, columns string, b batch) error {
 			return fmt.Errorf("a row has %d columns, not %d", len(sd.Fields), len(b.columns))
 		}
 		buffer, _ := parameters.Get().(*[]byte)
-		defer keep(buffer)
 		all := (*buffer)[:0]
 		all = append(all, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 		for i := range b.n {
@@ -64,6 +63,12 @@ func (t *tx) load(table, columns string, b batch) error {
 		}
 		*buffer = binary.BigEndian.AppendUint16(all, math.MaxUint16) // the end
 		_, err = conn.PgConn().CopyFrom(t.ctx, bytes.NewReader(*buffer), "COPY "+table+" "+columns+" FROM STDIN (FORMAT binary)")
+		if err == nil {
+			keep(buffer) // else pgx may be reading it still
+		} else if t.postgres.keeps && !conn.IsClosed() {
+			// The types may be others since they were asked for.
+			err = errors.Join(err, conn.Deallocate(context.WithoutCancel(t.ctx), query))
+		}
 		return err
 	})
 }
