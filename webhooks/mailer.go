@@ -79,7 +79,7 @@ func (m *Mailer) Tick(ctx context.Context) {
 		failed := false
 		for _, mail := range due {
 			err := m.o.Server.send(ctx, mail)
-			if ctx.Err() != nil {
+			if err != nil && ctx.Err() != nil {
 				return // it is sent again when its lease is over
 			}
 			failed = failed || err != nil
@@ -161,5 +161,9 @@ func (s MailServer) send(ctx context.Context, m scheduler.Mail) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*mailTimeout)
 	defer cancel()
-	return client.DialAndSendWithContext(ctx, msg)
+	err = client.DialAndSendWithContext(ctx, msg)
+	if msg.IsDelivered() {
+		return nil // what the server says after it took the message changes nothing
+	}
+	return err
 }
