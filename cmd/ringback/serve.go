@@ -33,11 +33,6 @@ func serveCommand(args []string, signals <-chan os.Signal, stderr io.Writer) err
 	return serve(cfg, newLog(cfg, stderr), signals, func(context.Context, string) error { return nil })
 }
 
-// gcPercent is how much garbage a node makes before it collects, in percent of
-// what lives, unless the environment says it: what lives is little (batches come
-// and go), and Go's own 100 costs a tenth of all processor time under load.
-const gcPercent = 400
-
 // serve runs a node until a signal comes, then stops it in the order in which
 // work flows: no requests, no new calls, calls under way until the grace is
 // over or a second signal comes, their results, the events being sent. up is called
@@ -46,9 +41,7 @@ const gcPercent = 400
 // It is one straight line on purpose, and therefore long: the order is what
 // matters here.
 func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up func(ctx context.Context, base string) error) (err error) {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneMemory()
 	ctx, stop := untilSignal(signals)
 	defer stop()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
