@@ -50,6 +50,10 @@ func (s *Server) Perform(ctx context.Context, work scheduler.RunWork) (scheduler
 
 func (s jobs) perform(ctx context.Context, work scheduler.RunWork) (scheduler.RunOutcome, error) {
 	o := scheduler.RunOutcome{State: scheduler.RunSucceeded, Mail: runMail(work)}
+	if work.Lapsed != "" {
+		o.State, o.Detail = work.Lapsed, work.Detail
+		return o, nil
+	}
 	j, err := s.read(ctx, work)
 	if err != nil {
 		return o, err

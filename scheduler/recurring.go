@@ -180,8 +180,19 @@ func (t AccountTask) Change(was AccountTask, now time.Time, zone *time.Location)
 		return t, nil
 	case t.Frequency != FrequencyNone:
 		return t.resume(now, zone), nil
-	case t.LastState == "":
+	}
+	t.NextAt = time.Time{}
+	switch {
+	case !t.Enabled:
+	case !was.NextAt.IsZero():
+		t.NextAt = was.NextAt
+	case t.Anchor.After(now):
+		t.NextAt = t.Anchor
+	case t.LastState == "" && !t.Running: // its only time is not over: it had none
 		return t.Schedule(now, zone)
+	}
+	if t.expired(t.NextAt) {
+		t.NextAt = time.Time{}
 	}
 	return t, nil
 }
@@ -279,10 +290,16 @@ func (t AccountTask) RunNow(by string, now time.Time) (AccountTask, AccountTaskR
 // RunLease is how long a run is left to who works on it and is silent.
 const RunLease = time.Minute
 
-// Lapsed reports whether a run that was begun before a crash is to be given up:
-// its time was too long ago, or it was begun too often.
-func (r AccountTaskRun) Lapsed(now time.Time) bool {
-	return r.Tries >= RunTries || r.Tries > 0 && r.ScheduledFor.Before(now.Add(-CatchUp))
+// Lapsed returns how a run ends that was begun before a crash and is given up: it
+// was begun too often, or its time was too long ago. The state is "" if neither is so.
+func (r AccountTaskRun) Lapsed(now time.Time) (state RunState, detail string) {
+	switch {
+	case r.Tries >= RunTries:
+		return RunFailed, fmt.Sprintf("it was begun %d times and never ended", r.Tries)
+	case r.Tries > 0 && r.ScheduledFor.Before(now.Add(-CatchUp)):
+		return RunMissed, "it was begun, and no node was there in time to end it"
+	}
+	return "", ""
 }
 
 // RunTries is how often a run is begun that never ends.

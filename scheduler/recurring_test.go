@@ -117,3 +117,34 @@ func TestChangesOfAccountTasks(t *testing.T) {
 		t.Errorf("enabled again it runs at %s, want the next point of the same grid", on.NextAt)
 	}
 }
+
+// A task that runs once is over when its own time was, not when somebody ran it.
+func TestChangesOfATaskThatRunsOnce(t *testing.T) {
+	now := time.Date(2026, 6, 10, 12, 0, 0, 0, time.UTC)
+	start := now.Add(24 * time.Hour)
+	waits, _ := scheduler.AccountTask{Enabled: true, StartAt: start}.Schedule(now, time.UTC)
+	byHand := waits
+	byHand.LastState = scheduler.RunSucceeded
+	disabled := byHand
+	disabled.Enabled, disabled.NextAt = false, time.Time{}
+	running := waits
+	running.Running, running.NextAt, running.Anchor, running.StartAt = true, time.Time{}, now.Add(-time.Minute), now.Add(-time.Minute)
+	for claim, c := range map[string]struct {
+		was    scheduler.AccountTask
+		change func(*scheduler.AccountTask)
+		next   time.Time
+	}{
+		"disabled, it waits for nothing":                {waits, func(t *scheduler.AccountTask) { t.Enabled = false }, time.Time{}},
+		"also after somebody ran it":                    {byHand, func(t *scheduler.AccountTask) { t.Enabled = false }, time.Time{}},
+		"a finish before its time ends it":              {byHand, func(t *scheduler.AccountTask) { t.FinishAt = now.Add(time.Hour) }, time.Time{}},
+		"a finish after it changes nothing":             {byHand, func(t *scheduler.AccountTask) { t.FinishAt = start.Add(time.Hour) }, start},
+		"enabled again, its time is what it was":        {disabled, func(t *scheduler.AccountTask) { t.Enabled = true }, start},
+		"while it runs, another finish begins no other": {running, func(t *scheduler.AccountTask) { t.FinishAt = start }, time.Time{}},
+	} {
+		changed := c.was
+		c.change(&changed)
+		if got, missed := changed.Change(c.was, now, time.UTC); !got.NextAt.Equal(c.next) || missed != nil {
+			t.Errorf("%s: next %s, want %s; missed %v", claim, got.NextAt, c.next, missed)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -15,6 +16,9 @@ type RunWork struct {
 	Run     AccountTaskRun
 	Account Account
 	Client  Client // that it acts as
+	// Lapsed is how it ends without being done, and Detail why; "": it is to be done.
+	Lapsed RunState
+	Detail string
 }
 
 // RunOutcome is what a run comes to: what is written in the transaction that ends
@@ -52,8 +56,8 @@ type Runs interface {
 	FinishRun(ctx context.Context, work RunWork, o RunOutcome, now time.Time) (ok bool, err error)
 }
 
-// Performer finds out what a run comes to. What it writes itself must be the same
-// when it is done twice.
+// Performer finds out what a run comes to; one that has lapsed comes to just that.
+// What it writes itself must be the same when it is done twice.
 type Performer interface {
 	Perform(ctx context.Context, work RunWork) (RunOutcome, error)
 }
@@ -99,6 +103,11 @@ func (r *Runner) Tick(ctx context.Context) {
 			<-r.slots
 			return
 		}
+		if work.Lapsed != "" { // at once: the next time of its task may have come
+			r.do(ctx, work)
+			<-r.slots
+			continue
+		}
 		r.runs.Go(func() {
 			defer func() { <-r.slots }()
 			r.do(ctx, work)
@@ -116,7 +125,7 @@ func (r *Runner) do(ctx context.Context, work RunWork) {
 	defer keeper.Wait()
 	defer stop()
 	keeper.Go(func() { r.keep(ctx, stop, work.Run) })
-	o, err := r.o.Performer.Perform(ctx, work)
+	o, err := r.perform(ctx, work)
 	switch {
 	case ctx.Err() != nil:
 		return // it is done again elsewhere
@@ -135,6 +144,16 @@ func (r *Runner) do(ctx context.Context, work RunWork) {
 	if err != nil && ctx.Err() == nil {
 		r.o.Log.Error(fmt.Sprintf("the end of recurring task %s cannot be written; it is run again", work.Task.ID), "err", err)
 	}
+}
+
+// perform has a run performed. What panics is a run that failed, not a node.
+func (r *Runner) perform(ctx context.Context, work RunWork) (o RunOutcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return r.o.Performer.Perform(ctx, work)
 }
 
 // keep renews the lease of a run until ctx ends, and stops it when another has it.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -236,6 +237,14 @@ func (t *tx) effect(work scheduler.RunWork, o *scheduler.RunOutcome) error {
 	}
 	if len(o.Tasks) == 0 {
 		return nil
+	}
+	// Destinations come before queues, as wherever tasks are added.
+	named := slices.Clone(o.Tasks)
+	for i := range named {
+		named[i].ClientID = work.Client.ID
+	}
+	if err := t.introduce(named); err != nil {
+		return err
 	}
 	if _, err := t.lockQueue(work.Client.ID, o.Queue); err != nil {
 		return err // before the schema refuses it

@@ -122,6 +122,16 @@ func TestARunIsDoneOnce(t *testing.T) {
 	})
 }
 
+// lapses wants a run to be given up after a while, and ends it so.
+func (w *world) lapses(owner scheduler.Owner, after time.Duration, as scheduler.RunState) {
+	w.Helper()
+	work, ok := w.claimRun(owner, after)
+	if !ok || work.Lapsed != as || work.Detail == "" {
+		w.Fatalf("claimed %v: %+v, want one that is %s", ok, work, as)
+	}
+	w.finishRun(work, scheduler.RunOutcome{State: work.Lapsed, Detail: work.Detail})
+}
+
 func TestRunsThatAreNotDone(t *testing.T) {
 	each(t, 0, func(w *world) {
 		n1 := w.join("n1")
@@ -137,6 +147,7 @@ func TestRunsThatAreNotDone(t *testing.T) {
 			w.Fatal("a run began beside the one before")
 		}
 		// Nobody is there for long: the one that was begun is too old, and so are others.
+		w.lapses(n1, 6*time.Hour+time.Minute, scheduler.RunMissed)
 		again, ok := w.claimRun(n1, 6*time.Hour+time.Minute)
 		if !ok || !again.Run.ScheduledFor.Equal(w.now.Add(6*time.Hour)) {
 			w.Fatalf("after six hours %v: %+v", ok, again.Run)
@@ -157,6 +168,7 @@ func TestARunThatKillsItsNodesIsGivenUp(t *testing.T) {
 				w.Fatalf("try %d is not made", i)
 			}
 		}
+		w.lapses(n1, scheduler.RunTries*scheduler.RunLease, scheduler.RunFailed)
 		if _, ok := w.claimRun(n1, scheduler.RunTries*scheduler.RunLease); ok {
 			w.Error("it is tried for ever")
 		}

@@ -71,12 +71,14 @@ func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Ti
 			if looked = found; !found || run.State != scheduler.RunRunning {
 				return nil
 			}
+			lapsed, why := run.Lapsed(now)
 			run.Tries++
 			run.LeaseToken, run.LeaseUntil = leaseOf(owner)+rand.Text(), now.Add(scheduler.RunLease)
 			if err := t.saveRun(run); err != nil {
 				return err
 			}
 			work, err = t.runWork(run)
+			work.Lapsed, work.Detail = lapsed, why
 			ok = err == nil
 			return err
 		})
@@ -87,7 +89,7 @@ func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Ti
 	return work, false, ctx.Err()
 }
 
-// undone locks a run that was begun and is nobody's. One that has lapsed it ends.
+// undone locks a run that was begun and is nobody's.
 func (t *tx) undone(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
 	var left []scheduler.AccountTaskRun
 	if err := t.db.Where(undoneRuns, now).Order("id").Limit(undoneLook).Find(&left).Error; err != nil {
@@ -110,19 +112,7 @@ func (t *tx) takeUndone(run scheduler.AccountTaskRun, now time.Time) (_ schedule
 	if scheduler.KindOf(err) == scheduler.NotFound {
 		return run, false, nil
 	}
-	if err != nil || !run.Lapsed(now) {
-		return run, err == nil, err
-	}
-	run.State, run.EndedAt, run.LeaseToken, run.LeaseUntil = scheduler.RunMissed, now, "", time.Time{}
-	run.Detail = "it was begun, and no node was there in time to end it"
-	if run.Tries >= scheduler.RunTries {
-		run.State, run.Detail = scheduler.RunFailed, fmt.Sprintf("it was begun %d times and never ended", run.Tries)
-	}
-	if err := t.saveRun(run); err != nil {
-		return run, false, err
-	}
-	return run, true, t.db.Model(&scheduler.AccountTask{}).Where("id = ?", run.AccountTaskID).
-		Select("LastState").Updates(scheduler.AccountTask{LastState: run.State}).Error
+	return run, err == nil, err
 }
 
 // turn lets the time of a task come that is due, and returns the last of the runs
