@@ -270,7 +270,8 @@ func (s accounts) setPassword(c echo.Context, me caller) error {
 // those of signing in are, and with them.
 func (s accounts) prove(c echo.Context, user scheduler.User, password string) error {
 	wrong := scheduler.Faults{{Field: "CurrentPassword", Message: "is wrong"}}.Err()
-	return asProblem(c, s.tokens.verify(c, user.Username, []string{password}, wrong, userHash(user)))
+	_, err := s.tokens.verify(c, user.Username, []string{password}, wrong, userHash(user))
+	return asProblem(c, err)
 }
 
 // sessionAnswer is a session as the admin API tells it.

@@ -84,7 +84,8 @@ type Identities interface {
 
 // Tokens keeps what was handed out, by its hash.
 type Tokens interface {
-	// AddTokens keeps tokens, all or none.
+	// AddTokens keeps the tokens of one who signed in, all or none: NotFound if
+	// what was Shown for them is no longer good, or who showed it disabled.
 	AddTokens(ctx context.Context, tokens ...scheduler.Token) error
 	// Principal returns whom an access token acts for; NotFound if it is
 	// unknown or has expired.

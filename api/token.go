@@ -120,7 +120,22 @@ func (t tokens) grant(c echo.Context) (tokenAnswer, error) {
 		return tokenAnswer{}, err
 	}
 	granted.Address = c.RealIP()
-	return t.hand(c.Request().Context(), granted)
+	issued, err := t.hand(c.Request().Context(), granted)
+	switch {
+	case !isNotFound(err):
+		return issued, err
+	case granted.ClientID != nil:
+		return tokenAnswer{}, wrongClient()
+	}
+	return tokenAnswer{}, wrongUser()
+}
+
+func wrongClient() error {
+	return &oauthError{Code: "invalid_client", Description: "the client id or its secret is wrong", status: http.StatusUnauthorized}
+}
+
+func wrongUser() error {
+	return &oauthError{Code: "invalid_grant", Description: "the user name or the password is wrong", status: http.StatusBadRequest}
 }
 
 // tokenForm reads the form of the body, and of the body alone.
@@ -152,20 +167,19 @@ func (t tokens) byCredentials(c echo.Context, form url.Values) (scheduler.Token,
 	if err != nil {
 		return scheduler.Token{}, err
 	}
-	refused := &oauthError{Code: "invalid_client", Description: "the client id or its secret is wrong", status: http.StatusUnauthorized}
 	guid, isGUID := scheduler.ParseGUID(id)
 	client := scheduler.ClientID(guid)
 	if isGUID {
 		id = guid // which comes in any case, and is one identity
 	}
-	err = t.verify(c, id, secrets, refused, func(ctx context.Context) ([]string, error) {
+	shown, err := t.verify(c, id, secrets, wrongClient(), func(ctx context.Context) ([]string, error) {
 		if !isGUID {
 			return nil, nil
 		}
 		found, err := t.identities.ClientByID(ctx, client)
 		return found.Hashes(t.now()), err
 	})
-	return scheduler.Token{ClientID: &client}, err
+	return scheduler.Token{ClientID: &client, Shown: shown}, err
 }
 
 // clientCredentials returns a client's id and what its secret may be: in the
@@ -199,16 +213,15 @@ func (t tokens) byPassword(c echo.Context, form url.Values) (scheduler.Token, er
 	if name == "" || password == "" {
 		return scheduler.Token{}, badRequest("username and password are required")
 	}
-	refused := &oauthError{Code: "invalid_grant", Description: "the user name or the password is wrong", status: http.StatusBadRequest}
 	var user scheduler.User
-	err := t.verify(c, name, []string{password}, refused, func(ctx context.Context) (hashes []string, err error) {
+	shown, err := t.verify(c, name, []string{password}, wrongUser(), func(ctx context.Context) (hashes []string, err error) {
 		if !storable(name) {
 			return nil, nil
 		}
 		user, err = t.identities.UserByName(ctx, name)
 		return []string{user.PasswordHash}, err
 	})
-	return scheduler.Token{UserID: &user.ID}, err
+	return scheduler.Token{UserID: &user.ID, Shown: shown}, err
 }
 
 // userHash finds the password of a user who is known already.
@@ -228,27 +241,31 @@ func asProblem(c echo.Context, err error) error {
 	return &problem{code: e.status, message: e.Description}
 }
 
-// verify compares secrets with the hashes of an identity. An unknown identity
-// takes as long as a wrong secret; failures are slowed, then refused unheard.
-func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hashes []string, err error)) error {
+// verify compares secrets with the hashes of an identity, and returns the one that
+// fits. An unknown identity takes as long as a wrong secret; failures are slowed,
+// then refused unheard.
+func (t tokens) verify(c echo.Context, identity string, secrets []string, refused error, find func(context.Context) (hashes []string, err error)) (string, error) {
 	ctx, address := c.Request().Context(), networkOf(c.RealIP())
 	if err := t.heard(identity, address); err != nil {
-		return err
+		return "", err
 	}
-	hashes, err := find(ctx)
-	if err != nil && !isNotFound(err) {
-		return err
+	if err := t.vault.enter(ctx); err != nil {
+		return "", err
+	}
+	ok, hash, slow := false, "", time.Duration(0)
+	err := t.heard(identity, address) // others may have failed meanwhile
+	var hashes []string
+	if err == nil {
+		if hashes, err = find(ctx); isNotFound(err) {
+			err = nil
+		}
 	}
 	if len(hashes) == 0 {
 		hashes = []string{""}
 	}
-	if err := t.vault.enter(ctx); err != nil {
-		return err
-	}
-	ok, slow := false, time.Duration(0)
-	err = t.heard(identity, address) // others may have failed meanwhile
 	for i := 0; i < len(secrets)*len(hashes) && err == nil && !ok; i++ {
-		ok = t.vault.check(secrets[i/len(hashes)], hashes[i%len(hashes)])
+		hash = hashes[i%len(hashes)]
+		ok = t.vault.check(secrets[i/len(hashes)], hash)
 	}
 	if err == nil && !ok {
 		slow = t.throttle.failed(identity, address)
@@ -256,13 +273,13 @@ func (t tokens) verify(c echo.Context, identity string, secrets []string, refuse
 	t.vault.leave()
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case !ok:
 		pause(ctx, slow)
-		return refused
+		return "", refused
 	}
 	t.throttle.passed(identity, address)
-	return nil
+	return hash, nil
 }
 
 // heard refuses a pair of identity and address that has failed too often.
@@ -306,7 +323,7 @@ func pairOfTokens(granted scheduler.Token, now time.Time) (tokenAnswer, []schedu
 		AccessToken: randomToken(), TokenType: "Bearer", ExpiresIn: int(accessLife / time.Second), RefreshToken: randomToken(),
 	}
 	access := scheduler.Token{
-		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID, SignIn: granted.SignIn, Address: granted.Address,
+		Hash: hashOf(issued.AccessToken), ClientID: granted.ClientID, UserID: granted.UserID, SignIn: granted.SignIn, Address: granted.Address, Shown: granted.Shown,
 		ExpiresAt: now.Add(accessLife), CreatedAt: now,
 	}
 	refresh := access

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"ringback/scheduler"
+	"ringback/store/storetest"
 )
 
 // post sends a form to the token endpoint.
@@ -336,6 +337,55 @@ func TestFailuresAtOnce(t *testing.T) {
 		all.Wait()
 		if n := heard.Load(); n < freeFailures || n > freeFailures+1 {
 			t.Errorf("%d were heard", n)
+		}
+	})
+}
+
+// overtaken changes something right before tokens are kept.
+type overtaken struct {
+	Tokens
+	by func()
+}
+
+func (o overtaken) AddTokens(ctx context.Context, all ...scheduler.Token) error {
+	o.by()
+	return o.Tokens.AddTokens(ctx, all...)
+}
+
+// TestSignInThatIsOvertaken: what was good when it was shown, and is not when the
+// tokens are kept, signs nobody in.
+func TestSignInThatIsOvertaken(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		endpoint := tokens{identities: r.store, vault: newVault(), throttle: newThrottle(time.Now), now: time.Now}
+		for code, tc := range map[string]struct {
+			form url.Values
+			by   func() error
+		}{
+			"invalid_grant": {
+				url.Values{"grant_type": {"password"}, "username": {adminName}, "password": {adminPassword}},
+				func() error { return r.store.SetPassword(t.Context(), storetest.UserID, clientHash, "") },
+			},
+			"invalid_client": {
+				url.Values{"grant_type": {"client_credentials"}, "client_id": {string(r.a.client.ID)}, "client_secret": {clientSecret}},
+				func() error {
+					_, err := r.store.UpdateClient(t.Context(), storetest.MasterID, r.a.client.ID, func(c *scheduler.Client) error { c.SecretHash = adminHash; return nil })
+					return err
+				},
+			},
+		} {
+			for _, late := range []bool{false, true} {
+				endpoint.tokens = overtaken{r.store, func() {
+					if late {
+						if err := tc.by(); err != nil {
+							t.Error(err)
+						}
+					}
+				}}
+				_, err := endpoint.grant(requestOf(t, "", mediaForm, tc.form.Encode()))
+				if e, _ := errors.AsType[*oauthError](err); late && (e == nil || e.Code != code) || !late && err != nil {
+					t.Errorf("%s, overtaken %v: %v", code, late, err)
+				}
+			}
 		}
 	})
 }

@@ -76,6 +76,7 @@ type Token struct {
 	UserID    *UserID   // acts as that user
 	SignIn    string    // that it came of, the same for all that followed: a GUID
 	Address   string    // from where it was asked for
+	Shown     string    `gorm:"-"` // the hash of what was shown for it, which must still be good when it is kept
 	ExpiresAt time.Time `gorm:"serializer:instant"`
 	CreatedAt time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 }

@@ -176,12 +176,14 @@ func (t *tx) changeUser(from, to scheduler.User) error {
 			return err
 		}
 	}
-	if to.PasswordHash != from.PasswordHash {
-		if err := t.endSessions(t.db.Where("user_id = ?", from.ID)); err != nil {
-			return err
-		}
+	// The row first: whoever signs in has it, or sees what is new in it.
+	if err := unlessTaken(t.db.Model(&scheduler.User{ID: from.ID}).Select("Username", "PasswordHash").Updates(to).Error); err != nil {
+		return err
 	}
-	return unlessTaken(t.db.Model(&from).Select("Username", "PasswordHash").Updates(to).Error)
+	if to.PasswordHash == from.PasswordHash {
+		return nil
+	}
+	return t.endSessions(t.db.Where("user_id = ?", from.ID))
 }
 
 // able disables an account at a moment, with those below it, or enables it.
@@ -204,9 +206,14 @@ func (t *tx) able(a scheduler.Account, at time.Time) error {
 	case a.ParentID == nil:
 		return scheduler.Errorf(scheduler.Conflict, "the master account cannot be disabled")
 	}
-	// Whoever switches a queue on waits for this, and then sees it.
+	// Whoever signs in or switches a queue on waits for this, and then sees it.
+	var names []scheduler.UserID
+	err := t.db.Model(&scheduler.User{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where(within, a.ID).Order("id").Pluck("id", &names).Error
+	if err != nil {
+		return err
+	}
 	var clients []scheduler.ClientID
-	err := t.db.Model(&scheduler.Client{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where(within, a.ID).Order("id").Pluck("id", &clients).Error
+	err = t.db.Model(&scheduler.Client{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where(within, a.ID).Order("id").Pluck("id", &clients).Error
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -10,9 +11,46 @@ import (
 	"ringback/scheduler"
 )
 
-// AddTokens stores tokens.
+// AddTokens stores tokens: NotFound if what was shown for one is no longer good.
 func (s *Store) AddTokens(ctx context.Context, tokens ...scheduler.Token) error {
-	return s.write(ctx, func(t *tx) error { return t.db.Create(tokens).Error })
+	return s.write(ctx, func(t *tx) error {
+		for i, token := range tokens {
+			if token.Shown == "" || i > 0 && token.Shown == tokens[i-1].Shown {
+				continue
+			}
+			if err := t.stillGood(token); err != nil {
+				return err
+			}
+		}
+		return t.db.Create(tokens).Error
+	})
+}
+
+// stillGood makes sure that what was shown for a token is good until the
+// transaction ends. Whoever changes or disables the user or the client has its
+// row, waits for this, and ends its sessions then.
+func (t *tx) stillGood(token scheduler.Token) error {
+	var good bool
+	share := t.db.Clauses(clause.Locking{Strength: "SHARE"})
+	account := scheduler.AccountID("")
+	if token.ClientID != nil {
+		c, err := one[scheduler.Client](share.Where("id = ?", *token.ClientID), "there is no client %s", *token.ClientID)
+		if err != nil {
+			return err
+		}
+		account, good = c.AccountID, c.DisabledAt.IsZero() && slices.Contains(c.Hashes(token.CreatedAt), token.Shown)
+	} else {
+		u, err := one[scheduler.User](share.Where("id = ?", *token.UserID), "there is no user %s", *token.UserID)
+		if err != nil {
+			return err
+		}
+		account, good = u.AccountID, u.PasswordHash == token.Shown
+	}
+	a, err := one[scheduler.Account](t.db.Where("id = ?", account), "there is no account %s", account)
+	if err == nil && (!good || !a.DisabledAt.IsZero()) {
+		err = scheduler.Errorf(scheduler.NotFound, "what was shown is no longer good")
+	}
+	return err
 }
 
 // Principal returns whom an access token acts for; NotFound if it is unknown,

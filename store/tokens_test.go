@@ -10,6 +10,7 @@ import (
 	"ringback/scheduler"
 	"ringback/store"
 	"ringback/store/storetest"
+	"ringback/webhooks"
 )
 
 func TestTokens(t *testing.T) {
@@ -66,6 +67,54 @@ func TestTokens(t *testing.T) {
 			err := s.UseRefreshToken(t.Context(), hash("client"), now, time.Minute, func(scheduler.Token) []scheduler.Token { return nil })
 			wantKind(t, "access token", err, scheduler.NotFound)
 		})
+	})
+}
+
+// TestShownIsStillGood: who signs in with what is replaced or disabled meanwhile
+// gets no tokens.
+func TestShownIsStillGood(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		now, n := moment(), 0
+		storetest.Client(t, s)
+		parent := storetest.MasterID
+		h := scheduler.Holder{
+			Account: scheduler.Account{ID: scheduler.AccountID(scheduler.NewGUID(now)), ParentID: &parent, TimeZone: "UTC", CreatedAt: now},
+			User:    scheduler.User{ID: scheduler.UserID(scheduler.NewGUID(now)), Username: "below", PasswordHash: "first", CreatedAt: now},
+		}
+		h.User.AccountID = h.Account.ID
+		must(t, s.AddAccount(t.Context(), parent, h))
+		c := scheduler.Client{
+			ID: scheduler.ClientID(scheduler.NewGUID(now)), AccountID: h.Account.ID, UserID: h.User.ID, Name: "below",
+			SecretHash: "first", OldHash: "old", OldUntil: now.Add(time.Hour), CreatedAt: now,
+		}
+		must(t, s.AddClient(t.Context(), c, webhooks.NewSecret(now)))
+		add := func(token scheduler.Token) error {
+			n++
+			hash := sha256.Sum256([]byte{byte(n)})
+			token.Hash, token.CreatedAt, token.ExpiresAt = hash[:], now, now.Add(time.Hour)
+			return s.AddTokens(t.Context(), token)
+		}
+		user := func(shown string) scheduler.Token { return scheduler.Token{UserID: &h.User.ID, Shown: shown} }
+		client := func(shown string) scheduler.Token { return scheduler.Token{ClientID: &c.ID, Shown: shown} }
+		for _, good := range []scheduler.Token{user("first"), client("first"), client("old")} {
+			must(t, add(good))
+		}
+		must(t, s.SetPassword(t.Context(), h.User.ID, "second", ""))
+		wantKind(t, "the password before", add(user("first")), scheduler.NotFound)
+		must(t, add(user("second")))
+		able := func(at time.Time) {
+			_, err := s.UpdateClient(t.Context(), parent, c.ID, func(c *scheduler.Client) error { c.DisabledAt, c.OldHash = at, ""; return nil })
+			must(t, err)
+		}
+		able(now)
+		wantKind(t, "a disabled client", add(client("first")), scheduler.NotFound)
+		able(time.Time{})
+		must(t, add(client("first")))
+		wantKind(t, "a secret before", add(client("old")), scheduler.NotFound)
+		_, err := s.UpdateAccount(t.Context(), parent, h.Account.ID, func(h *scheduler.Holder) error { h.Account.DisabledAt = now; return nil })
+		must(t, err)
+		wantKind(t, "a user of a disabled account", add(user("second")), scheduler.NotFound)
+		wantKind(t, "a client of a disabled account", add(client("first")), scheduler.NotFound)
 	})
 }
 
