@@ -32,7 +32,7 @@ func (s *Store) AddTokens(ctx context.Context, tokens ...scheduler.Token) error 
 func (t *tx) stillGood(token scheduler.Token) error {
 	var good bool
 	share := t.db.Clauses(clause.Locking{Strength: "SHARE"})
-	account := scheduler.AccountID("")
+	var account scheduler.AccountID
 	if token.ClientID != nil {
 		c, err := one[scheduler.Client](share.Where("id = ?", *token.ClientID), "there is no client %s", *token.ClientID)
 		if err != nil {
