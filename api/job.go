@@ -54,6 +54,12 @@ func (s jobs) perform(ctx context.Context, work scheduler.RunWork) (scheduler.Ru
 		o.State, o.Detail = work.Lapsed, work.Detail
 		return o, nil
 	}
+	switch {
+	case !work.Account.DisabledAt.IsZero():
+		return o, scheduler.Errorf(scheduler.Conflict, "the account is disabled")
+	case !work.Client.DisabledAt.IsZero():
+		return o, scheduler.Errorf(scheduler.Conflict, "the client that the task acts as is disabled: %s", work.Client.ID)
+	}
 	j, err := s.read(ctx, work)
 	if err != nil {
 		return o, err
@@ -87,12 +93,6 @@ func (s jobs) purge(ctx context.Context, j job, o *scheduler.RunOutcome) error {
 // read reads the parameters of a run, and checks all that is known before it.
 func (s jobs) read(ctx context.Context, work scheduler.RunWork) (job, error) {
 	j := job{work: work}
-	switch {
-	case !work.Account.DisabledAt.IsZero():
-		return j, scheduler.Errorf(scheduler.Conflict, "the account is disabled")
-	case !work.Client.DisabledAt.IsZero():
-		return j, scheduler.Errorf(scheduler.Conflict, "the client that the task acts as is disabled: %s", work.Client.ID)
-	}
 	var err error
 	if j.zone, err = time.LoadLocation(work.Account.TimeZone); err != nil {
 		return j, err

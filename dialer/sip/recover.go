@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"time"
 
 	msg "github.com/emiago/sipgo/sip"
 
@@ -105,26 +107,26 @@ func (d *Driver) trunkOf(at *station, source string) *trunk {
 }
 
 // endLost acknowledges and ends a dialog, and only once however often its
-// answer comes.
+// answer comes: it does so for 64 × T1 (RFC 3261, 13.3.1.4).
 func (d *Driver) endLost(t *trunk, lost *dialog) {
-	key := string(lost.callID) + " " + lost.tag()
+	key, now := string(lost.callID)+" "+lost.tag(), time.Now()
 	d.mu.Lock()
-	busy := d.lost[key]
-	d.lost[key] = true
+	maps.DeleteFunc(d.lost, func(_ string, since time.Time) bool { return now.Sub(since) > 64*msg.T1 })
+	_, known := d.lost[key]
+	if !known {
+		d.lost[key] = now
+	}
 	d.mu.Unlock()
 	ack := lost.ack(t.via())
 	ack.SetTransport(string(t.station.over))
 	if err := t.station.client.WriteRequest(ack); err != nil {
 		t.log.Warn("ack not sent", "leg", string(lost.callID), "err", err)
 	}
-	if busy {
+	if known {
 		return
 	}
 	t.log.Warn("a call is answered that is over; it is hung up", "leg", string(lost.callID))
 	t.deliver(lost.bye(t.via(), lost.cseq+seqAhead, scheduler.CauseTemporary))
-	d.mu.Lock()
-	delete(d.lost, key)
-	d.mu.Unlock()
 }
 
 // lostDialog is the dialog of a 2xx whose INVITE is gone; nil if it makes none.

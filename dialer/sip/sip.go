@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"ringback/dialer"
 )
@@ -35,7 +36,7 @@ type Driver struct {
 
 	mu     sync.Mutex
 	legs   map[dialer.LegID]*leg
-	lost   map[string]bool // dialogs without a leg that are being ended
+	lost   map[string]time.Time // dialogs without a leg that were begun to be ended, and when
 	closed bool
 }
 
@@ -64,7 +65,7 @@ func open(o Options) (*Driver, error) {
 	list, err := o.check()
 	faults := []error{err}
 	d := &Driver{
-		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{}, lost: map[string]bool{},
+		trunks: map[string]*trunk{}, kill: make(chan struct{}), legs: map[dialer.LegID]*leg{}, lost: map[string]time.Time{},
 	}
 	for _, s := range list {
 		at, err := d.station(s)
