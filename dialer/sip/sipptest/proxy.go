@@ -22,11 +22,12 @@ type ProxyOptions struct {
 }
 
 // proxyConfig makes Kamailio ask who sends an INVITE, and a BYE of the caller,
-// and keeps it in the way of what follows.
+// and keeps it in the way of what follows. One process reads the socket: of
+// two, the one with a BYE may overtake the one with the ACK before it.
 const proxyConfig = `#!KAMAILIO
 debug=0
 log_stderror=yes
-children=2
+children=1
 auto_aliases=no
 listen=udp:ADDRESS
 SECURE
