@@ -318,7 +318,7 @@ func TestAsteriskIsAway(t *testing.T) {
 		o := newOffice(t, root, "answer.xml", "hangs_up.xml")
 		o.pbx.Stop(syscall.SIGKILL)
 		err := await(patience, func() error {
-			resp, err := http.Get(o.node.url + "/readyz")
+			resp, err := asker.Get(o.node.url + "/readyz")
 			if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func (s *switchboard) finished(t *testing.T) wireTask {
 
 func (s *switchboard) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(s.node.url + path)
+	resp, err := asker.Get(s.node.url + path)
 	if err != nil {
 		t.Fatal(err)
 	}

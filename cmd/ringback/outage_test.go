@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -218,8 +219,11 @@ func TestANodeIsFrozenInAClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	var holds atomic.Bool
+	waiting, posted := context.WithCancel(t.Context())
+	defer posted()
 	proxy.Look(func(s storetest.Statement) storetest.Fate {
 		if strings.Contains(s.SQL, "SKIP LOCKED") && strings.Contains(s.SQL, "queue_runtime") && holds.CompareAndSwap(false, true) {
+			<-waiting.Done() // who is frozen answers nobody
 			frozen.signal(syscall.SIGSTOP)
 		}
 		return storetest.Pass
@@ -227,6 +231,7 @@ func TestANodeIsFrozenInAClaim(t *testing.T) {
 	other := c.node("n2", url, env...)
 	other.signal(syscall.SIGSTOP) // so that it does not take the tasks first
 	ids := c.post(3, "+390612340001")
+	posted()
 	if err := await(patience, func() error {
 		if !holds.Load() {
 			return fmt.Errorf("the node does not claim")

@@ -112,7 +112,7 @@ func (p *program) read(r *os.File, listens chan<- string) {
 
 func (p *program) awaitReady() error {
 	return await(patience, func() error {
-		resp, err := http.Get(p.url + "/readyz")
+		resp, err := asker.Get(p.url + "/readyz")
 		if err != nil {
 			return err
 		}
@@ -151,6 +151,9 @@ func await(limit time.Duration, check func() error) error {
 	}
 }
 
+// asker is what programs are asked with: one that does not answer is a failure.
+var asker = &http.Client{Timeout: time.Minute}
+
 // caller speaks to the API of a program with a token.
 type caller struct {
 	base, token string
@@ -158,7 +161,7 @@ type caller struct {
 
 // login takes a token.
 func (c *caller) login(form url.Values) error {
-	resp, err := http.PostForm(c.base+"/oauth/token", form)
+	resp, err := asker.PostForm(c.base+"/oauth/token", form)
 	if err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (c *caller) do(method, path string, body any) (int, []byte, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := asker.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -128,7 +128,7 @@ func callOverSIP(t *testing.T, near, far string, trunks func(t *testing.T, a, b 
 	if err != nil {
 		t.Error(err)
 	}
-	res, err := http.Get(p.url + "/metrics")
+	res, err := asker.Get(p.url + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

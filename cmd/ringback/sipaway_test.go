@@ -37,7 +37,7 @@ func TestASIPTrunkIsAway(t *testing.T) {
 		}
 	})
 	ready := func(status int, says string) error {
-		resp, err := http.Get(p.url + "/readyz")
+		resp, err := asker.Get(p.url + "/readyz")
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func TestLongHeaders(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Header.Set("Accept", strings.Repeat("a/b,", tc.length/4))
-			a, err := http.DefaultClient.Do(r)
+			a, err := asker.Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
