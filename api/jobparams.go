@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"slices"
@@ -42,6 +40,10 @@ type schemaNode struct {
 	Items      *schemaNode
 	MaxItems   *int
 	Additional json.RawMessage `json:"additionalProperties"`
+}
+
+func (s *schemaNode) is(kind string) bool {
+	return s != nil && bytes.Contains(s.Type, []byte(`"`+kind+`"`))
 }
 
 // jobSchemas are those of the catalogue.
@@ -210,136 +212,4 @@ func placeOf(at []string) string {
 		}
 	}
 	return clip(place)
-}
-
-// fromXML reads an XML text as the JSON value that its schema makes of it: an
-// element is an object of its children, a list of them, or a text. What the
-// outermost one is called does not matter.
-func (s *schemaNode) fromXML(text string) (any, error) {
-	text, wrong := toUTF8(text)
-	if wrong != "" {
-		return nil, errors.New(wrong)
-	}
-	d := xml.NewDecoder(strings.NewReader(text))
-	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // it is UTF-8 by now
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return nil, notWellFormed(err)
-		}
-		switch token := token.(type) {
-		case xml.Directive:
-			return nil, errDTD
-		case xml.StartElement:
-			value, err := s.element(d, token, 1)
-			if err != nil {
-				return nil, err
-			}
-			for {
-				switch token, err := d.Token(); token := token.(type) {
-				case xml.Comment, xml.ProcInst:
-				case xml.CharData:
-					if strings.TrimSpace(string(token)) != "" {
-						return nil, errors.New("is not well-formed: there is text after the end")
-					}
-				default:
-					if errors.Is(err, io.EOF) {
-						return value, nil
-					}
-					return nil, errors.New("is not well-formed: there is more after the end")
-				}
-			}
-		}
-	}
-}
-
-var errDTD = errors.New("must not have a document type")
-
-func notWellFormed(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("is not well-formed: there is no element")
-	}
-	return fmt.Errorf("is not well-formed: %w", err)
-}
-
-func (s *schemaNode) is(kind string) bool {
-	return s != nil && bytes.Contains(s.Type, []byte(`"`+kind+`"`))
-}
-
-// element reads an element up to its end.
-func (s *schemaNode) element(d *xml.Decoder, start xml.StartElement, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, errors.New("is nested too deeply")
-	}
-	null := false
-	for _, a := range start.Attr {
-		switch {
-		case a.Name.Space == "xmlns" || a.Name.Local == "xmlns":
-		case a.Name.Local == "nil" && strings.HasSuffix(a.Name.Space, "XMLSchema-instance"):
-			null = a.Value == "true" || a.Value == "1"
-		case strings.HasSuffix(a.Name.Space, "XMLSchema-instance"):
-		default:
-			return nil, fmt.Errorf("must have no attributes, as %s has", clip(start.Name.Local))
-		}
-	}
-	var text strings.Builder
-	members, items := map[string]any{}, []any{}
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return nil, notWellFormed(err)
-		}
-		switch token := token.(type) {
-		case xml.Directive:
-			return nil, errDTD
-		case xml.CharData:
-			text.Write(token)
-		case xml.StartElement:
-			name := token.Name.Local
-			child := s.child(name)
-			value, err := child.element(d, token, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			if _, twice := members[name]; twice && !s.is("array") {
-				return nil, fmt.Errorf("gives %s twice", clip(name))
-			}
-			members[name] = value
-			items = append(items, value)
-		case xml.EndElement:
-			if null {
-				return nil, nil
-			}
-			return s.value(text.String(), members, items)
-		}
-	}
-}
-
-// child is what an element in one of this kind is.
-func (s *schemaNode) child(name string) *schemaNode {
-	switch {
-	case s == nil:
-		return nil
-	case s.Items != nil:
-		return s.Items
-	}
-	return s.Properties[name]
-}
-
-// value is what an element means.
-func (s *schemaNode) value(text string, members map[string]any, items []any) (any, error) {
-	trimmed := strings.TrimSpace(text)
-	switch {
-	case len(items) > 0 && trimmed != "":
-		return nil, errors.New("mixes text and elements")
-	case s.is("array"):
-		return items, nil
-	case s.is("object"), len(items) > 0:
-		return members, nil
-	case s.is("string"):
-		return text, nil
-	case s.is("integer") && json.Valid([]byte(trimmed)):
-		return json.Number(trimmed), nil
-	}
-	return text, nil
 }
