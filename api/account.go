@@ -11,7 +11,7 @@ import (
 
 // accounts answers …/accounts of the admin API. Any token reaches the account
 // that it acts for and the accounts below it; what is inside of these a client's
-// token does not, nor does it change them.
+// token does not, nor does it change them, or make another below them.
 type accounts struct {
 	accounts Accounts
 	sessions Sessions
@@ -111,7 +111,7 @@ func (s accounts) below(c echo.Context, me caller) error {
 
 // add makes an account below the one of the path.
 func (s accounts) add(c echo.Context, me caller) error {
-	parent, err := s.of(c, me)
+	parent, err := s.inside(c, me)
 	if err != nil {
 		return err
 	}
@@ -250,8 +250,9 @@ func (s accounts) setPassword(c echo.Context, me caller) error {
 	if err := d.err(); err != nil {
 		return err
 	}
+	shown := ""
 	if own {
-		if err := s.prove(c, user, r.current); err != nil {
+		if shown, err = s.prove(c, user, r.current); err != nil {
 			return err
 		}
 	}
@@ -260,18 +261,17 @@ func (s accounts) setPassword(c echo.Context, me caller) error {
 	if err != nil {
 		return err
 	}
-	if err := s.sessions.SetPassword(ctx, user.ID, hash, me.SignIn); err != nil {
+	if err := s.sessions.SetPassword(ctx, user.ID, shown, hash, me.SignIn); err != nil {
 		return err
 	}
 	return succeed(c, me, nil)
 }
 
-// prove makes sure that a password is the user's. Wrong ones are throttled as
-// those of signing in are, and with them.
-func (s accounts) prove(c echo.Context, user scheduler.User, password string) error {
-	wrong := scheduler.Faults{{Field: "CurrentPassword", Message: "is wrong"}}.Err()
-	_, err := s.tokens.verify(c, user.Username, []string{password}, wrong, userHash(user))
-	return asProblem(c, err)
+// prove makes sure that a password is the user's, and returns the hash that it
+// fits. Wrong ones are throttled as those of signing in are, and with them.
+func (s accounts) prove(c echo.Context, user scheduler.User, password string) (shown string, err error) {
+	shown, err = s.tokens.verify(c, user.Username, []string{password}, scheduler.ErrWrongPassword, userHash(user))
+	return shown, asProblem(c, err)
 }
 
 // sessionAnswer is a session as the admin API tells it.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http/httptest"
@@ -9,7 +11,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"ringback/scheduler"
+	"ringback/store"
 	"ringback/store/storetest"
 )
 
@@ -213,6 +218,39 @@ func TestSessions(t *testing.T) {
 		// Who is above it needs no password, and ends all sessions.
 		r.do("PUT", path, r.user, `{"Password":"from above, another"}`).want(200)
 		r.do("GET", path, h.user, "").want(401)
+	})
+}
+
+// overtakenPassword changes a password right before another change of it is kept.
+type overtakenPassword struct{ *store.Store }
+
+func (o overtakenPassword) SetPassword(ctx context.Context, user scheduler.UserID, shown, hash, but string) error {
+	if err := o.Store.SetPassword(ctx, user, shown, clientHash, but); err != nil {
+		return err
+	}
+	return o.Store.SetPassword(ctx, user, shown, hash, but)
+}
+
+// TestPasswordIsShownOnce: of two who show the same current password, and have both
+// been believed, one changes it.
+func TestPasswordIsShownOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		h := r.household(storetest.MasterID)
+		s := accounts{
+			accounts: r.store, sessions: overtakenPassword{r.store}, now: time.Now,
+			tokens: tokens{identities: r.store, vault: newVault(), throttle: newThrottle(time.Now), now: time.Now},
+		}
+		c := requestOf(t, "", mediaJSON, fmt.Sprintf(`{"CurrentPassword":%q,"Password":"a quite different one"}`, adminPassword))
+		c.SetParamNames("id")
+		c.SetParamValues(string(h.holder.Account.ID))
+		err := s.setPassword(c, caller{Principal: scheduler.Principal{Account: h.holder.Account, User: h.holder.User}})
+		if !errors.Is(err, scheduler.ErrWrongPassword) {
+			t.Errorf("the second is answered %v", err)
+		}
+		user, err := r.store.UserByName(t.Context(), h.holder.User.Username)
+		if err != nil || user.PasswordHash != clientHash {
+			t.Errorf("the password is not that of the first, %v", err)
+		}
 	})
 }
 

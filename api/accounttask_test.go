@@ -201,8 +201,11 @@ func TestRecurringTasksThatAreRefused(t *testing.T) {
 			"an exponent in a task":               {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "try_count": 1e0}]}`, want: "Parameters tasks[0].try_count: must be an integer"},
 			"too long a list":                     {job: scheduler.JobCallReport, params: `{"scheduler_ids": [1` + strings.Repeat(", 1e99", 1000) + `]}`, want: "Parameters scheduler_ids: must have at most 1000 items"},
 			"too long a list of a task":           {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "callback_params": {"extended_a_numbers": [1` + strings.Repeat(", 1", 10) + `]}}]}`, want: "extended_a_numbers: must have at most 10 items"},
+			"too many variables":                  {job: scheduler.JobPostTasks, params: `{"scheduler_id": 1, "tasks": [{"a_number": "101", "b_number": "102", "variables": {"v": 1` + manyMembers(100) + `}}]}`, want: "Parameters tasks[0].variables: must have at most 100 members"},
+			"more names than are told":            {params: `{"days": 30` + manyMembers(500_000/len(`, "m100000": 0`)) + `}`, want: "and 90 more"},
+			"a client that is no GUID":            {params: `{"days": 30, "client_id": "` + strings.Repeat("x", 1<<20) + `"}`, want: "…"},
 			"too many days":                       {params: `{"days": 99999}`, want: "Parameters days: "},
-			"a name that is unknown":              {params: `{"days": 30, "weeks": 1}`, want: "weeks"},
+			"a name that is unknown":              {params: `{"days": 30, "weeks": 1}`, want: "weeks: is not a known name"},
 			"a client of somebody else":           {params: `{"days": 30, "client_id": "01900000-0000-7000-8000-000000000009"}`, want: "client_id: is not a client"},
 			"a status that is none":               {job: scheduler.JobSwitchScheduler, params: fmt.Sprintf(`{"scheduler_id": %d, "status": "maybe"}`, queue), want: "Parameters status: "},
 			"a foreign scheduler":                 {job: scheduler.JobSwitchScheduler, params: fmt.Sprintf(`{"scheduler_id": %d, "status": "on"}`, foreign.ID), want: "has no task scheduler"},
@@ -229,6 +232,9 @@ func TestRecurringTasksThatAreRefused(t *testing.T) {
 			}
 			refused := r.as("POST", accountsTasks, "application/json", "application/json", string(text)).want(400)
 			told := decoded[envelope](refused)
+			if len(told.Error.ErrorReason) > 4000 {
+				t.Errorf("%s: the reason has %d bytes", name, len(told.Error.ErrorReason))
+			}
 			if told.Error.ErrorCode != "VALIDATION_FAILED" || !strings.Contains(told.Error.ErrorReason, c.want) {
 				t.Errorf("%s: %s: %s", name, told.Error.ErrorCode, told.Error.ErrorReason)
 			}
@@ -242,6 +248,15 @@ func TestRecurringTasksThatAreRefused(t *testing.T) {
 		r.as("POST", accountsTasks+"/run?id=01900000-0000-7000-8000-000000000009", "", "", "").want(404)
 		r.as("POST", accountsTasks+"/run", "", "", "").want(400)
 	})
+}
+
+// manyMembers are so many members of an object, after another one.
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `, "m%d": 0`, i)
+	}
+	return b.String()
 }
 
 // Parameters mean the same in JSON and in XML.

@@ -33,13 +33,15 @@ type jobSchema struct {
 	compiled *jsonschema.Schema
 }
 
-// schemaNode is the part of a JSON Schema that says what an element of XML means.
+// schemaNode is the part of a JSON Schema that says what an element of XML means,
+// and how much there may be.
 type schemaNode struct {
-	Type       json.RawMessage
-	Properties map[string]*schemaNode
-	Items      *schemaNode
-	MaxItems   *int
-	Additional json.RawMessage `json:"additionalProperties"`
+	Type          json.RawMessage
+	Properties    map[string]*schemaNode
+	MaxProperties *int
+	Items         *schemaNode
+	MaxItems      *int
+	Additional    json.RawMessage `json:"additionalProperties"`
 }
 
 func (s *schemaNode) is(kind string) bool {
@@ -106,7 +108,7 @@ func readParameters(job scheduler.JobID, contentType, text string) (map[string]a
 		return nil, []string{err.Error()}
 	}
 	var wrong []string
-	if schema.node.integers(value, nil, &wrong); len(wrong) > 0 {
+	if schema.node.bounds(value, nil, &wrong); len(wrong) > 0 {
 		return nil, wrong
 	}
 	if err := schema.compiled.Validate(value); err != nil {
@@ -155,30 +157,44 @@ func jsonValue(text string) (any, error) {
 	return jsonschema.UnmarshalJSON(strings.NewReader(r.text))
 }
 
-// integers adds what is wrong with the integers of a value, which are digits alone.
-// The validator takes 30.0 and 3e1 for integers, too, which are none to those who
-// read them, and works out the digits of 1e999999. A list that is too long is not
-// looked into.
-func (s *schemaNode) integers(value any, at []string, wrong *[]string) {
+// bounds adds what is wrong with a value that is not to be validated: how many
+// members and items it has, names that nothing is known of, and integers, which
+// are digits alone. The validator takes 30.0 and 3e1 for integers, too, which are
+// none to those who read them, works out the digits of 1e999999, and repeats every
+// name. What is too long is not looked into.
+func (s *schemaNode) bounds(value any, at []string, wrong *[]string) {
 	if s == nil || len(*wrong) >= maxFaults {
 		return
+	}
+	fault := func(at []string, format string, args ...any) {
+		*wrong = append(*wrong, placeOf(at)+": "+fmt.Sprintf(format, args...))
 	}
 	switch value := value.(type) {
 	case json.Number:
 		if _, err := value.Int64(); s.is("integer") && err != nil {
-			*wrong = append(*wrong, placeOf(at)+": must be an integer, of at most 19 digits and nothing else")
+			fault(at, "must be an integer, of at most 19 digits and nothing else")
 		}
 	case []any:
 		if s.MaxItems != nil && len(value) > *s.MaxItems {
-			*wrong = append(*wrong, fmt.Sprintf("%s: must have at most %d items", placeOf(at), *s.MaxItems))
+			fault(at, "must have at most %d items", *s.MaxItems)
 			return
 		}
 		for i, item := range value {
-			s.Items.integers(item, append(at, strconv.Itoa(i)), wrong)
+			s.Items.bounds(item, append(at, strconv.Itoa(i)), wrong)
 		}
 	case map[string]any:
+		if s.MaxProperties != nil && len(value) > *s.MaxProperties {
+			fault(at, "must have at most %d members", *s.MaxProperties)
+			return
+		}
 		for _, name := range slices.Sorted(maps.Keys(value)) {
-			s.Properties[name].integers(value[name], append(at, name), wrong)
+			known, is := s.Properties[name]
+			if !is && string(s.Additional) == "false" {
+				fault(append(at, name), "is not a known name")
+			}
+			if known.bounds(value[name], append(at, name), wrong); len(*wrong) >= maxFaults {
+				return
+			}
 		}
 	}
 }
@@ -194,7 +210,12 @@ func sentences(e *jsonschema.ValidationError, wrong *[]string) {
 	if len(e.Causes) > 0 || len(*wrong) >= maxFaults {
 		return
 	}
-	*wrong = append(*wrong, placeOf(e.InstanceLocation)+": "+e.ErrorKind.LocalizedString(english))
+	const told = 200 // characters: some repeat the value
+	sentence := []rune(e.ErrorKind.LocalizedString(english))
+	if len(sentence) > told {
+		sentence = append(sentence[:told], '…')
+	}
+	*wrong = append(*wrong, placeOf(e.InstanceLocation)+": "+string(sentence))
 }
 
 // placeOf tells where in parameters a value is.

@@ -125,8 +125,9 @@ type Sessions interface {
 	EndSession(ctx context.Context, account scheduler.AccountID, id string) error
 	// EndSessions ends all of them but one.
 	EndSessions(ctx context.Context, account scheduler.AccountID, but string) error
-	// SetPassword gives a user another password, and ends its sessions but one.
-	SetPassword(ctx context.Context, user scheduler.UserID, hash string, but string) error
+	// SetPassword gives a user another password, and ends its sessions but one;
+	// ErrWrongPassword if what was shown for it, "" for nothing, is good no more.
+	SetPassword(ctx context.Context, user scheduler.UserID, shown, hash string, but string) error
 }
 
 // Clients finds and makes API consumers.

@@ -363,7 +363,7 @@ func TestSignInThatIsOvertaken(t *testing.T) {
 		}{
 			"invalid_grant": {
 				url.Values{"grant_type": {"password"}, "username": {adminName}, "password": {adminPassword}},
-				func() error { return r.store.SetPassword(t.Context(), storetest.UserID, clientHash, "") },
+				func() error { return r.store.SetPassword(t.Context(), storetest.UserID, "", clientHash, "") },
 			},
 			"invalid_client": {
 				url.Values{"grant_type": {"client_credentials"}, "client_id": {string(r.a.client.ID)}, "client_secret": {clientSecret}},

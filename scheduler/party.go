@@ -37,6 +37,9 @@ type User struct {
 	CreatedAt    time.Time `gorm:"serializer:instant;autoCreateTime:false"`
 }
 
+// ErrWrongPassword says that what was shown is not the current password.
+var ErrWrongPassword = Faults{{Field: "CurrentPassword", Message: "is wrong"}}.Err()
+
 // Client is an API consumer of an account.
 type Client struct {
 	ID         ClientID `gorm:"primaryKey"`

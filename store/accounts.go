@@ -237,9 +237,18 @@ func (t *tx) endSessions(q *gorm.DB) error {
 	}
 }
 
-// SetPassword gives a user another password, and ends its sessions but one.
-func (s *Store) SetPassword(ctx context.Context, user scheduler.UserID, hash string, but string) error {
+// SetPassword gives a user another password, and ends its sessions but one. Of
+// two that show the same current one the second is refused: with its row locked
+// the user has the password that was shown, or none was asked for.
+func (s *Store) SetPassword(ctx context.Context, user scheduler.UserID, shown, hash string, but string) error {
 	return s.write(ctx, func(t *tx) error {
+		is, err := one[scheduler.User](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("id = ?", user), "there is no user %s", user)
+		if err != nil {
+			return err
+		}
+		if shown != "" && is.PasswordHash != shown {
+			return scheduler.ErrWrongPassword
+		}
 		if err := t.db.Model(&scheduler.User{ID: user}).Select("PasswordHash").Updates(scheduler.User{PasswordHash: hash}).Error; err != nil {
 			return err
 		}

@@ -99,7 +99,8 @@ func TestShownIsStillGood(t *testing.T) {
 		for _, good := range []scheduler.Token{user("first"), client("first"), client("old")} {
 			must(t, add(good))
 		}
-		must(t, s.SetPassword(t.Context(), h.User.ID, "second", ""))
+		must(t, s.SetPassword(t.Context(), h.User.ID, "first", "second", ""))
+		wantKind(t, "another password for the one before", s.SetPassword(t.Context(), h.User.ID, "first", "third", ""), scheduler.Invalid)
 		wantKind(t, "the password before", add(user("first")), scheduler.NotFound)
 		must(t, add(user("second")))
 		able := func(at time.Time) {
