@@ -19,6 +19,21 @@ type RunWork struct {
 	// Lapsed is how it ends without being done, and Detail why; "": it is to be done.
 	Lapsed RunState
 	Detail string
+	// Passed are runs that the look for this one recorded as missed or skipped, also
+	// if it found none.
+	Passed []RunEnd
+}
+
+// RunEnd is how runs ended, of whichever task.
+type RunEnd struct {
+	Job   JobID
+	State RunState
+	Times int // how many
+}
+
+// RunObserver is told how runs ended, once that is stored. It must not block.
+type RunObserver interface {
+	Ran(RunEnd)
 }
 
 // RunOutcome is what a run comes to: what is written in the transaction that ends
@@ -69,6 +84,7 @@ type RunnerOptions struct {
 	Owner     func() Owner
 	Now       func() time.Time
 	Log       *slog.Logger
+	Observer  RunObserver // may be nil
 }
 
 // RunsAtOnce is how many runs a node does at one time.
@@ -96,6 +112,7 @@ func (r *Runner) Tick(ctx context.Context) {
 			return
 		}
 		work, ok, err := r.o.Runs.ClaimRun(ctx, r.o.Owner(), r.o.Now())
+		r.tell(work.Passed...)
 		if err != nil && ctx.Err() == nil {
 			r.o.Log.Error("recurring tasks cannot be looked at; the next tick tries again", "err", err)
 		}
@@ -135,14 +152,26 @@ func (r *Runner) do(ctx context.Context, work RunWork) {
 		r.o.Log.Error(fmt.Sprintf("recurring task %s failed", work.Task.ID), "err", err)
 		o = RunOutcome{State: RunFailed, Detail: "internal error", Mail: o.Mail}
 	}
-	_, err = r.o.Runs.FinishRun(ctx, work, o, r.o.Now())
+	ok, err := r.o.Runs.FinishRun(ctx, work, o, r.o.Now())
 	if KindOf(err) != Internal {
 		// Nothing of it was done: that is how it ended.
 		o = RunOutcome{State: RunFailed, Detail: err.Error(), Mail: o.Mail}
-		_, err = r.o.Runs.FinishRun(ctx, work, o, r.o.Now())
+		ok, err = r.o.Runs.FinishRun(ctx, work, o, r.o.Now())
+	}
+	if ok {
+		r.tell(RunEnd{Job: work.Task.Job, State: o.State, Times: 1})
 	}
 	if err != nil && ctx.Err() == nil {
 		r.o.Log.Error(fmt.Sprintf("the end of recurring task %s cannot be written; it is run again", work.Task.ID), "err", err)
+	}
+}
+
+// tell tells the observer how runs ended.
+func (r *Runner) tell(ends ...RunEnd) {
+	for _, end := range ends {
+		if r.o.Observer != nil {
+			r.o.Observer.Ran(end)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ const earliestDue = `SELECT next_at FROM (SELECT (SELECT next_at FROM deliveries
 	FROM destinations t WHERE t.paused_at IS NULL AND t.disabled_at IS NULL) w
 	WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1`
 
+const oldestMail = `SELECT created_at FROM mails WHERE state = 'ready' ORDER BY created_at LIMIT 1`
+
 // Backlog tells what is owed, over all clients, without reading all of it.
 func (s *Store) Backlog(ctx context.Context, now time.Time) (webhooks.Backlog, error) {
 	b := webhooks.Backlog{Destinations: map[webhooks.DestinationState]int{}}
@@ -36,6 +38,13 @@ func (s *Store) Backlog(ctx context.Context, now time.Time) (webhooks.Backlog, e
 	}
 	if len(due) > 0 {
 		b.Oldest = max(now.Sub(due[0].NextAt), 0)
+	}
+	var waiting []scheduler.Mail
+	if err := db.Raw(oldestMail).Scan(&waiting).Error; err != nil {
+		return b, err
+	}
+	if len(waiting) > 0 {
+		b.OldestMail = max(now.Sub(waiting[0].CreatedAt), 0)
 	}
 	rows, err := db.Model(&webhooks.Destination{}).Select("disabled_at, paused_at, open_until, ramp_from").Rows()
 	if err != nil {

@@ -143,12 +143,16 @@ func TestRunsThatAreNotDone(t *testing.T) {
 		if _, err := w.s.KeepRun(w.Context(), work.Rows[0], w.now.Add(90*time.Minute)); err != nil {
 			w.Fatal(err)
 		}
-		if _, ok := w.claimRun(n1, time.Hour); ok {
-			w.Fatal("a run began beside the one before")
+		skipped, ok := w.claimRun(n1, time.Hour)
+		if want := []scheduler.RunEnd{{Job: task.Job, State: scheduler.RunSkipped, Times: 1}}; ok || !slices.Equal(skipped.Passed, want) {
+			w.Fatalf("beside the one before one began, %v, and passed %v", ok, skipped.Passed)
 		}
 		// Nobody is there for long: the one that was begun is too old, and so are others.
 		w.lapses(n1, 6*time.Hour+time.Minute, scheduler.RunMissed)
 		again, ok := w.claimRun(n1, 6*time.Hour+time.Minute)
+		if want := []scheduler.RunEnd{{Job: task.Job, State: scheduler.RunMissed, Times: 4}}; !slices.Equal(again.Passed, want) {
+			w.Errorf("passed %v, want %v", again.Passed, want)
+		}
 		if !ok || !again.Run.ScheduledFor.Equal(w.now.Add(6*time.Hour)) {
 			w.Fatalf("after six hours %v: %+v", ok, again.Run)
 		}

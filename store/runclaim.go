@@ -51,20 +51,23 @@ func (s *Store) KeepRun(ctx context.Context, r scheduler.AccountTaskRun, until t
 // one gets it.
 func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Time) (work scheduler.RunWork, ok bool, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
+	var passed []scheduler.RunEnd // as far as it is committed
+	defer func() { work.Passed = passed }()
 	for ctx.Err() == nil {
 		var any bool
 		if err := s.reads.WithContext(ctx).Raw(anyRun, now).Scan(&any).Error; err != nil || !any {
 			return work, false, err
 		}
 		looked := false
+		var ended []scheduler.RunEnd
 		err := s.write(ctx, func(t *tx) error {
-			work, looked, ok = scheduler.RunWork{}, false, false
+			work, looked, ok, ended = scheduler.RunWork{}, false, false, nil
 			run, found, err := t.undone(now)
 			if err != nil {
 				return err
 			}
 			if !found {
-				if run, found, err = t.turn(now); err != nil {
+				if run, found, ended, err = t.turn(now); err != nil {
 					return err
 				}
 			}
@@ -82,6 +85,9 @@ func (s *Store) ClaimRun(ctx context.Context, owner scheduler.Owner, now time.Ti
 			ok = err == nil
 			return err
 		})
+		if err == nil {
+			passed = append(passed, ended...)
+		}
 		if err != nil || ok || !looked {
 			return work, ok, err
 		}
@@ -116,39 +122,42 @@ func (t *tx) takeUndone(run scheduler.AccountTaskRun, now time.Time) (_ schedule
 }
 
 // turn lets the time of a task come that is due, and returns the last of the runs
-// that this makes. The tasks of a disabled account wait: what they miss is told
+// that this makes, and which of them have ended. The tasks of a disabled account wait: what they miss is told
 // when it is enabled again.
-func (t *tx) turn(now time.Time) (run scheduler.AccountTaskRun, found bool, err error) {
+func (t *tx) turn(now time.Time) (run scheduler.AccountTaskRun, found bool, ended []scheduler.RunEnd, err error) {
 	due, err := one[scheduler.AccountTask](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
 		Where("next_at <= ?", now).Where(ofEnabled).Order("next_at, id"), "")
 	if scheduler.KindOf(err) == scheduler.NotFound {
-		return run, false, nil
+		return run, false, nil, nil
 	}
 	if err != nil {
-		return run, false, err
+		return run, false, nil, err
 	}
 	task, err := readAccountTask(t.db, due.AccountID, due.ID) // a look of its own, after the lock
 	if err != nil {
-		return run, false, err
+		return run, false, nil, err
 	}
 	account, err := one[scheduler.Account](t.db.Where("id = ?", task.AccountID), "there is no account %s", task.AccountID)
 	if err != nil {
-		return run, false, err
+		return run, false, nil, err
 	}
 	zone, err := t.zone(account.TimeZone)
 	if err != nil {
-		return run, false, err
+		return run, false, nil, err
 	}
 	task, runs := task.Turn(now, zone)
 	if err := t.saveAccountTask(task); err != nil {
-		return run, false, err
+		return run, false, nil, err
 	}
 	for i := range runs {
 		if err := t.db.Create(&runs[i]).Error; err != nil {
-			return run, false, err
+			return run, false, nil, err
+		}
+		if r := runs[i]; r.State != scheduler.RunRunning {
+			ended = append(ended, scheduler.RunEnd{Job: task.Job, State: r.State, Times: r.Times})
 		}
 	}
-	return runs[len(runs)-1], true, nil
+	return runs[len(runs)-1], true, ended, nil
 }
 
 // runWork reads what it takes to do a run.

@@ -11,4 +11,5 @@ type Backlog struct {
 	Ready, Held  int           // deliveries, up to BacklogMost each
 	Oldest       time.Duration // for how long one has been due whose destination is neither paused nor disabled; 0 if none is
 	Destinations map[DestinationState]int
+	OldestMail   time.Duration // for how long an e-mail has waited to be sent; 0 if none does
 }

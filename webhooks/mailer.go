@@ -56,6 +56,9 @@ type MailerOptions struct {
 	Server MailServer
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Observer is told what became of each try, ready: it will be tried again. It may
+	// be nil, and must not block.
+	Observer interface{ Mailed(scheduler.MailState) }
 }
 
 // Mailer sends the e-mails that are owed.
@@ -89,6 +92,9 @@ func (m *Mailer) Tick(ctx context.Context) {
 			}
 			if err := m.o.Outbox.SettleMail(context.WithoutCancel(ctx), settled); err != nil {
 				m.o.Log.Error("what became of an e-mail cannot be written; it is sent again", "err", err)
+			}
+			if m.o.Observer != nil {
+				m.o.Observer.Mailed(settled.State)
 			}
 		}
 		if failed {

@@ -34,6 +34,9 @@ type metrics struct {
 	request      *prometheus.HistogramVec
 	legs         *prometheus.CounterVec
 	pdd          *prometheus.HistogramVec
+	runs         *prometheus.CounterVec
+	mails        *prometheus.CounterVec
+	oldestMail   prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -76,9 +79,15 @@ func newMetrics() *metrics {
 		pdd: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ringback_leg_pdd_seconds", Help: "Post-dial delay: how long after a leg was dialled it rang.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}, []string{"trunk"}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_runs_total", Help: "Runs of recurring tasks, by what they do and how they ended; those that were missed or skipped, too."}, []string{"task", "outcome"}),
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ringback_mails_total", Help: "Tries to hand in an e-mail, by what became of it."}, []string{"outcome"}),
+		oldestMail: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ringback_mail_waiting_seconds", Help: "For how long an e-mail has waited to be sent, over all nodes."}),
 	}
 	m.registry.MustRegister(m.transitions, m.finished, m.claims, m.lateness, m.deliveries, m.blocked, m.backlog, m.oldest, m.destinations,
-		m.overtook, m.turned, m.delivery, m.requests, m.request, m.legs, m.pdd,
+		m.overtook, m.turned, m.delivery, m.requests, m.request, m.legs, m.pdd, m.runs, m.mails, m.oldestMail,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -154,9 +163,25 @@ func (m *metrics) owed(b webhooks.Backlog) {
 	m.backlog.WithLabelValues(string(scheduler.DeliveryReady)).Set(float64(b.Ready))
 	m.backlog.WithLabelValues(string(scheduler.DeliveryHeld)).Set(float64(b.Held))
 	m.oldest.Set(b.Oldest.Seconds())
+	m.oldestMail.Set(b.OldestMail.Seconds())
 	for _, state := range webhooks.DestinationStates {
 		m.destinations.WithLabelValues(string(state)).Set(float64(b.Destinations[state]))
 	}
+}
+
+// Ran counts runs of recurring tasks that ended.
+func (m *metrics) Ran(end scheduler.RunEnd) {
+	job, _ := scheduler.JobByID(end.Job)
+	m.runs.WithLabelValues(job.Name, string(end.State)).Add(float64(end.Times))
+}
+
+// Mailed counts a try to hand in an e-mail.
+func (m *metrics) Mailed(state scheduler.MailState) {
+	outcome := string(state)
+	if state == scheduler.MailReady {
+		outcome = "retry"
+	}
+	m.mails.WithLabelValues(outcome).Inc()
 }
 
 // Overtook counts events that went before an earlier one of their task.

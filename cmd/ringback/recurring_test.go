@@ -385,10 +385,12 @@ func TestCallReportByMail(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	observed := newMetrics()
 	later := now.Add(time.Hour) // when the report is made
 	task := o.register(scheduler.JobCallReport, scheduler.FrequencyNone, later, `{}`)
 	runner := scheduler.NewRunner(scheduler.RunnerOptions{
 		Runs: s, Performer: o.server, Owner: func() scheduler.Owner { return owner }, Now: func() time.Time { return later }, Log: slog.New(slog.DiscardHandler),
+		Observer: observed,
 	})
 	runner.Tick(t.Context())
 	runner.Wait()
@@ -397,7 +399,7 @@ func TestCallReportByMail(t *testing.T) {
 		t.Fatalf("the run: %+v, %v", found.Rows, err)
 	}
 	at := later
-	mailer := webhooks.NewMailer(webhooks.MailerOptions{Outbox: s, Now: func() time.Time { return at }, Log: slog.New(slog.DiscardHandler), Server: webhooks.MailServer{
+	mailer := webhooks.NewMailer(webhooks.MailerOptions{Outbox: s, Observer: observed, Now: func() time.Time { return at }, Log: slog.New(slog.DiscardHandler), Server: webhooks.MailServer{
 		Host: "127.0.0.1", Port: port, Username: "ringback", Password: "a secret", From: "ringback@example.com", TLS: "starttls", Config: trust,
 	}})
 	mailer.Tick(t.Context()) // the server says: later
@@ -409,6 +411,13 @@ func TestCallReportByMail(t *testing.T) {
 	mailer.Tick(t.Context())
 	if len(post.came) != 1 || post.asked != 2 {
 		t.Fatalf("%d messages came in %d tries, want one in two", len(post.came), post.asked)
+	}
+	counted := httptest.NewRecorder()
+	observed.handler().ServeHTTP(counted, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, line := range []string{`ringback_runs_total{outcome="succeeded",task="CALL_REPORT"} 1`, `ringback_mails_total{outcome="retry"} 1`, `ringback_mails_total{outcome="sent"} 1`} {
+		if !strings.Contains(counted.Body.String(), line) {
+			t.Errorf("the metrics do not say %s", line)
+		}
 	}
 	msg, err := mail.ReadMessage(bytes.NewReader(post.came[0]))
 	if err != nil {

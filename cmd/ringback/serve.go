@@ -138,9 +138,9 @@ func serve(cfg config.Config, log *slog.Logger, signals <-chan os.Signal, up fun
 	}
 	server := api.New(options)
 	starters.Go(func() { server.Stream(ctx) })
-	runner := scheduler.NewRunner(scheduler.RunnerOptions{Runs: db, Performer: server, Owner: lease.Owner, Now: clock.Now, Log: log})
+	runner := scheduler.NewRunner(scheduler.RunnerOptions{Runs: db, Performer: server, Owner: lease.Owner, Now: clock.Now, Log: log, Observer: observed})
 	jobs.Schedule(every(tickEvery), cron.FuncJob(func() { runner.Tick(ctx) }))
-	if mailer := newMailer(cfg, db, clock, log); mailer != nil {
+	if mailer := newMailer(cfg, db, clock, observed, log); mailer != nil {
 		jobs.Schedule(every(tickEvery), cron.FuncJob(func() { mailer.Tick(ctx) }))
 	}
 	web := serveHTTP(cfg, listener, server, observed, log)

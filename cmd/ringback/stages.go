@@ -158,12 +158,12 @@ func workBulks(ctx context.Context, db *store.Store, log *slog.Logger) {
 }
 
 // newMailer makes what sends e-mails; nil without a mail server.
-func newMailer(cfg config.Config, db *store.Store, clock *scheduler.Clock, log *slog.Logger) *webhooks.Mailer {
+func newMailer(cfg config.Config, db *store.Store, clock *scheduler.Clock, observed *metrics, log *slog.Logger) *webhooks.Mailer {
 	s := cfg.SMTP
 	if s.Host == "" {
 		return nil
 	}
-	return webhooks.NewMailer(webhooks.MailerOptions{Outbox: db, Now: clock.Now, Log: log, Server: webhooks.MailServer{
+	return webhooks.NewMailer(webhooks.MailerOptions{Outbox: db, Now: clock.Now, Log: log, Observer: observed, Server: webhooks.MailServer{
 		Host: s.Host, Port: s.Port, Username: s.Username, Password: string(s.Password), From: s.From, TLS: s.TLS,
 	}})
 }

@@ -519,6 +519,7 @@ CREATE TABLE mails (
     CHECK ((lease_token = '') = (lease_until IS NULL))
 );
 CREATE INDEX mails_ready ON mails (next_at, id) WHERE state = 'ready';
+CREATE INDEX mails_oldest ON mails (created_at) WHERE state = 'ready';
 CREATE INDEX mails_age ON mails (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Requests that are to be done once, by the key that they were sent with.
