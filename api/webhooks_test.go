@@ -40,7 +40,7 @@ func (r *rig) deadEvent(queue, url string) string {
 func (r *rig) settle(try webhooks.Try) int {
 	r.t.Helper()
 	now := time.Now().Add(time.Second)
-	work, err := r.store.ClaimDeliveries(r.t.Context(), webhooks.Claim{Now: now, Room: 100, PerOrigin: 16})
+	work, _, err := r.store.ClaimDeliveries(r.t.Context(), webhooks.Claim{Now: now, Room: 100, PerOrigin: 16})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -41,13 +41,13 @@ type stopwatch struct {
 }
 
 // ClaimDeliveries is timed.
-func (s *stopwatch) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
+func (s *stopwatch) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, bool, error) {
 	began := time.Now()
-	work, err := s.Outbox.ClaimDeliveries(ctx, c)
+	work, more, err := s.Outbox.ClaimDeliveries(ctx, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.took = append(s.took, time.Since(began))
-	return work, err
+	return work, more, err
 }
 
 // A destination that is owed a million events takes none, while a healthy one

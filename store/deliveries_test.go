@@ -33,7 +33,7 @@ func (w *world) put(events ...scheduler.Event) {
 
 func (w *world) lease(at time.Time, n, perOrigin int) []webhooks.Work {
 	w.Helper()
-	work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: at, Room: n, PerOrigin: perOrigin})
+	work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: at, Room: n, PerOrigin: perOrigin})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -80,13 +80,14 @@ var leaseDeliveries = statement{
 	sqlite: `UPDATE deliveries SET lease_token = $2, lease_until = $3 WHERE id = $1`,
 }
 
-// ClaimDeliveries leases deliveries that are due, and expires what went stale.
-func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
-	var work []webhooks.Work
-	err := s.write(ctx, func(t *tx) error {
+// ClaimDeliveries leases deliveries that are due, and expires what went stale;
+// more says that there may be others.
+func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) (work []webhooks.Work, more bool, err error) {
+	err = s.write(ctx, func(t *tx) error {
 		work = nil
-		due, err := t.due(c)
-		if err != nil || len(due) == 0 {
+		var due []scheduler.Delivery
+		var err error
+		if due, more, err = t.due(c); err != nil || len(due) == 0 {
 			return err
 		}
 		var stale []webhooks.Settlement
@@ -100,6 +101,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhoo
 				fresh = append(fresh, d)
 			}
 		}
+		more = more || len(stale) > 0
 		if err := t.settle(c.Now, stale); err != nil {
 			return err
 		}
@@ -110,15 +112,15 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhoo
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return work, nil
+	return work, more, nil
 }
 
 // due locks and reads what a claim may have: of the destinations that need care
 // half of the room at most, of the receivers behind the one where the last claim
-// ended, and then of the others.
-func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
+// ended, and then of the others. more says that the room was too small.
+func (t *tx) due(c webhooks.Claim) (due []scheduler.Delivery, more bool, err error) {
 	if c.After == (webhooks.Receiver{}) {
 		c.After = firstReceiver
 	}
@@ -136,18 +138,19 @@ func (t *tx) due(c webhooks.Claim) ([]scheduler.Delivery, error) {
 		}
 		return collect(t, query, args, scanDelivery)
 	}
-	careful, err := t.careful(c)
+	careful, more, err := t.careful(c)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	due, err := between(c.After, lastReceiver, c.Room-len(careful))
+	due, err = between(c.After, lastReceiver, c.Room-len(careful))
 	due = append(careful, due...)
 	if err == nil && len(due) < c.Room && c.After != firstReceiver {
 		var rest []scheduler.Delivery
 		rest, err = between(firstReceiver, c.After, c.Room-len(due))
 		due = append(due, rest...)
 	}
-	return onceEach(due), err
+	more = more || len(due) >= c.Room
+	return onceEach(due), more, err
 }
 
 // onceEach drops what stands twice in a list: a destination whose ramp is over

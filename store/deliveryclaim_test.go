@@ -58,7 +58,7 @@ func TestClaimsGoRoundTheReceivers(t *testing.T) {
 		var turns []string
 		var last webhooks.Receiver
 		for range 4 {
-			work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 5, PerOrigin: 4, After: last})
+			work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 5, PerOrigin: 4, After: last})
 			must(w.T, err)
 			for _, wk := range work {
 				if d := wk.Delivery; last.Origin != d.Origin {
@@ -128,7 +128,7 @@ func TestClaimersNeverShareADelivery(t *testing.T) {
 		for range claimers {
 			wg.Go(func() {
 				for {
-					work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 20, PerOrigin: 5})
+					work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 20, PerOrigin: 5})
 					if err != nil {
 						w.Error(err)
 						return
@@ -208,7 +208,7 @@ func TestANodeTakesItsDeliveriesBack(t *testing.T) {
 		at := time.Now()
 		claim := func(node string, epoch int64, room int) []webhooks.Work {
 			w.Helper()
-			work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{
+			work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{
 				Now: at, Room: room, PerOrigin: 16, Share: 16, Owner: scheduler.Owner{Node: node, Epoch: epoch},
 			})
 			if err != nil {

@@ -88,8 +88,9 @@ func (t *tx) introduce(tasks []scheduler.Task) error {
 }
 
 // careful locks and reads what a claim may have of the destinations that need
-// care, and writes what that makes of them.
-func (t *tx) careful(c webhooks.Claim) ([]scheduler.Delivery, error) {
+// care, and writes what that makes of them. cut says that some of them were left
+// out for others.
+func (t *tx) careful(c webhooks.Claim) (all []scheduler.Delivery, cut bool, err error) {
 	query, due := carefulDestinationsSQLite, dueOfDestinationSQLite
 	if t.postgres != nil {
 		query, due = carefulDestinations, dueOfDestination
@@ -97,34 +98,34 @@ func (t *tx) careful(c webhooks.Claim) ([]scheduler.Delivery, error) {
 	ids, err := collect(t, query, []any{c.Now.UTC(), carefulBatch},
 		func(r *sql.Rows, id *webhooks.DestinationID) error { return r.Scan(id) })
 	if err != nil || len(ids) == 0 {
-		return nil, err
+		return nil, false, err
 	}
 	var locked []webhooks.Destination
 	if err := t.db.Where("id IN ?", ids).Order("look_at, id").Find(&locked).Error; err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var all []scheduler.Delivery
+	most := (c.Room + 1) / 2
 	for _, d := range locked {
 		slots := d.Slots
 		if slots == 0 {
 			slots = c.PerOrigin
 		}
-		room := min((c.Room+1)/2-len(all), d.Allow(c.Now))
+		room := min(most-len(all), d.Allow(c.Now))
 		if room <= 0 {
 			continue
 		}
 		claimed, err := collect(t, due, []any{c.Now.UTC(), string(d.ClientID), d.Origin, min(slots, c.Share), room}, scanDelivery)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		all = append(all, claimed...)
 		if sent := d.Sent(c.Now, claimed); sent != d {
 			if err := t.saveHealth(sent); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 	}
-	return all, nil
+	return all, len(all) >= most || len(ids) == carefulBatch && len(all) > 0, nil
 }
 
 // health are the columns of a destination that its tries move.

@@ -119,7 +119,7 @@ func TestClaimersShareADestinationsRate(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for range 5 {
-					work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: at, Room: 50, PerOrigin: 16})
+					work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: at, Room: 50, PerOrigin: 16})
 					if err != nil {
 						w.Error(err)
 					}
@@ -164,7 +164,7 @@ func TestLimitsOfADestination(t *testing.T) {
 func TestAShareBoundsWhatOneDestinationTakes(t *testing.T) {
 	each(t, 0, func(w *world) {
 		w.owe(50, hookA)
-		work, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 50, PerOrigin: 16, Share: 3})
+		work, _, err := w.s.ClaimDeliveries(w.Context(), webhooks.Claim{Now: time.Now(), Room: 50, PerOrigin: 16, Share: 3})
 		must(w.T, err)
 		if len(work) != 3 {
 			w.Errorf("%d claimed", len(work))

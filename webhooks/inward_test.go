@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"ringback/scheduler"
+	"ringback/store"
 	"ringback/store/storetest"
 	"ringback/webhooks"
 )
@@ -159,7 +161,7 @@ func reach(t *testing.T, transport *http.Transport, hooks []string) {
 	all("the first try", func(d scheduler.Delivery) bool { return d.Tries > 0 })
 	rows := all("a retry", func(d scheduler.Delivery) bool { return d.State.Ended() || d.Tries > 1 })
 	for _, d := range rows {
-		if _, err := r.s.Resend(t.Context(), r.cl.ID, d.ID, now().Add(webhooks.Lease)); err != nil {
+		if _, err := r.s.Resend(t.Context(), r.cl.ID, d.ID, now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -219,5 +221,50 @@ func TestNothingGoesInward(t *testing.T) {
 			}
 		}
 		t.Logf("%d addresses, %d spellings, %d URLs: 0 connections with the guard, to %d addresses without", len(inside), spelled, len(hooks), len(in))
+	})
+}
+
+// The whole way of an event that leads inward, with either database: it is tried
+// on its schedule and sent again on demand, nothing is connected to, and the log
+// says why.
+func TestTheLogOfAnEventThatLeadsInward(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		var met atomic.Int64
+		receiver := httptest.NewUnstartedServer(http.NotFoundHandler())
+		receiver.Config.ConnState = func(net.Conn, http.ConnState) { met.Add(1) }
+		receiver.Start()
+		defer receiver.Close()
+		var ahead atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		r := newRig(t, s)
+		r.o.Transport, r.o.Now = nil, now
+		r.owe(receiver.URL)
+		n, stop := r.run()
+		defer stop()
+		tried := func(want int) (d scheduler.Delivery, tries []webhooks.Try) {
+			for end := time.Now().Add(time.Minute); len(tries) < want; <-time.After(10 * time.Millisecond) {
+				var err error
+				if d, tries, err = s.Delivery(t.Context(), r.cl.ID, 1); err != nil || time.Now().After(end) {
+					t.Fatalf("%d tries, %v", len(tries), err)
+				}
+				n.Wake()
+			}
+			return d, tries
+		}
+		tried(1)
+		ahead.Add(int64(time.Minute))
+		d, _ := tried(2)
+		if _, err := s.Resend(t.Context(), r.cl.ID, d.ID, now()); err != nil {
+			t.Fatal(err)
+		}
+		_, tries := tried(3)
+		for _, try := range tries {
+			if try.Error != webhooks.ErrBlocked || try.Remote != "" || try.Status != 0 {
+				t.Errorf("%+v", try)
+			}
+		}
+		if met.Load() != 0 {
+			t.Errorf("%d connections inward", met.Load())
+		}
 	})
 }

@@ -190,23 +190,16 @@ func sickURLs(n, backlog int) []string {
 
 // visit owes events to healthy receivers for a while, beside sick ones with
 // their backlogs, and returns how late they were, in order.
-func visit(t *testing.T, sick []string, mutate string) (late []time.Duration, w *ward) {
+func visit(t *testing.T, url string, sick []string, slots bool) (late []time.Duration, w *ward) {
 	t.Helper()
 	w = &ward{sick: map[string]int{}, at: map[string]time.Time{}}
 	synctest.Test(t, func(t *testing.T) {
-		url := storetest.SQLiteURL(t)
 		r := newRig(t, storetest.Open(t, url))
 		tr := webhooks.NewTransport(webhooks.Guard{}, webhooks.DefaultPerOrigin)
 		tr.DialContext = w.dial
 		r.o.Transport = tr
-		if mutate != "" {
-			db, err := sql.Open("sqlite", strings.TrimPrefix(url, "sqlite://"))
-			if err == nil {
-				_, err = db.Exec(mutate)
-			}
-			if err = errors.Join(err, db.Close()); err != nil {
-				t.Fatal(err)
-			}
+		if !slots {
+			takeSlots(t, url)
 			r.o.Outbox = unlimited{r.s}
 		}
 		for batch := range slices.Chunk(sick, 1000) {
@@ -245,37 +238,58 @@ func visit(t *testing.T, sick []string, mutate string) (late []time.Duration, w 
 // unlimited asks for as much as there is.
 type unlimited struct{ webhooks.Outbox }
 
-func (u unlimited) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
+func (u unlimited) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, bool, error) {
 	c.PerOrigin, c.Share = c.Room, c.Room
 	return u.Outbox.ClaimDeliveries(ctx, c)
 }
 
 // noSlots takes the limits from every destination, whatever it did.
-const noSlots = `CREATE TRIGGER no_slots AFTER INSERT ON destinations BEGIN
-	UPDATE destinations SET slots = 10000 WHERE id = new.id; END`
+var noSlots = map[string]string{
+	"sqlite": `CREATE TRIGGER no_slots AFTER INSERT ON destinations BEGIN UPDATE destinations SET slots = 10000 WHERE id = new.id; END`,
+	"pgx": `CREATE FUNCTION no_slots() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.slots := 10000; RETURN NEW; END';
+		CREATE TRIGGER no_slots BEFORE INSERT ON destinations FOR EACH ROW EXECUTE FUNCTION no_slots()`,
+}
+
+func takeSlots(t *testing.T, url string) {
+	t.Helper()
+	driver := "pgx"
+	if path, ok := strings.CutPrefix(url, "sqlite://"); ok {
+		driver, url = "sqlite", path
+	}
+	db, err := sql.Open(driver, url)
+	if err == nil {
+		_, err = db.Exec(noSlots[driver])
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Fifty receivers, sick in every way and with more events than there are slots
 // in all, delay nobody else's; without slots they do.
 func TestSickReceiversDelayNobodyElse(t *testing.T) {
-	sickOnes, backlog := 48, 10*webhooks.DefaultSlots/48
-	if soaks() {
-		sickOnes, backlog = 50, 4000
-	}
-	alone, _ := visit(t, nil, "")
-	beside, w := visit(t, sickURLs(sickOnes, backlog), "")
-	without, _ := visit(t, sickURLs(sickOnes, backlog), noSlots)
-	p99 := func(late []time.Duration) time.Duration { return late[len(late)*99/100] }
-	t.Logf("healthy p99: %v alone, %v beside %d sick receivers with %d events each, %v without slots; connections %v",
-		p99(alone), p99(beside), sickOnes, backlog, p99(without), w.sick)
-	if 5*p99(beside) > 6*p99(alone) {
-		t.Errorf("beside sick receivers the p99 is %v, alone %v", p99(beside), p99(alone))
-	}
-	if 5*p99(without) <= 6*p99(alone) {
-		t.Error("without slots nothing is worse: the test shows nothing")
-	}
-	for kind := range sicknesses {
-		if w.sick[kind] == 0 {
-			t.Errorf("nothing was sent to one that %s", kind)
+	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+		sickOnes, backlog := 48, 10*webhooks.DefaultSlots/48
+		if soaks() {
+			sickOnes, backlog = 50, 4000
 		}
-	}
+		alone, _ := visit(t, empty(t), nil, true)
+		beside, w := visit(t, empty(t), sickURLs(sickOnes, backlog), true)
+		without, _ := visit(t, empty(t), sickURLs(sickOnes, backlog), false)
+		p99 := func(late []time.Duration) time.Duration { return late[len(late)*99/100] }
+		t.Logf("healthy p99: %v alone, %v beside %d sick receivers with %d events each, %v without slots; connections %v",
+			p99(alone), p99(beside), sickOnes, backlog, p99(without), w.sick)
+		if 5*p99(beside) > 6*p99(alone) {
+			t.Errorf("beside sick receivers the p99 is %v, alone %v", p99(beside), p99(alone))
+		}
+		if 5*p99(without) <= 6*p99(alone) {
+			t.Error("without slots nothing is worse: the test shows nothing")
+		}
+		for kind := range sicknesses {
+			if w.sick[kind] == 0 {
+				t.Errorf("nothing was sent to one that %s", kind)
+			}
+		}
+	})
 }

@@ -37,11 +37,11 @@ func (c *carrier) Dial(_ context.Context, _ scheduler.Call, bridged func(time.Ti
 
 // latest starts tasks by a whole dispatcher, ten a second for a minute, each with
 // three events to receivers, and returns how late the latest call began.
-func latest(t *testing.T, answer func(*rig)) (late time.Duration) {
+func latest(t *testing.T, url string, answer func(*rig)) (late time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		const seconds, each = 60, 10
-		r := newRig(t, storetest.Open(t, storetest.SQLiteURL(t)))
+		r := newRig(t, storetest.Open(t, url))
 		answer(r)
 		n, stop := r.run()
 		r.s.OnEvents(n.Wake)
@@ -93,10 +93,12 @@ func latest(t *testing.T, answer func(*rig)) (late time.Duration) {
 
 // No call waits for a receiver.
 func TestNoCallWaitsForAReceiver(t *testing.T) {
-	well := latest(t, func(*rig) {})
-	ill := latest(t, func(r *rig) { r.net.answer = hang })
-	t.Logf("calls begin %v late at most while every receiver is well, %v while all of them hang", well, ill)
-	if ill > well+100*time.Millisecond {
-		t.Errorf("calls begin %v late while every receiver hangs, %v else", ill, well)
-	}
+	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+		well := latest(t, empty(t), func(*rig) {})
+		ill := latest(t, empty(t), func(r *rig) { r.net.answer = hang })
+		t.Logf("calls begin %v late at most while every receiver is well, %v while all of them hang", well, ill)
+		if ill > well+100*time.Millisecond {
+			t.Errorf("calls begin %v late while every receiver hangs, %v else", ill, well)
+		}
+	})
 }

@@ -69,8 +69,9 @@ type Claim struct {
 // Outbox keeps the deliveries. Its methods are called by one goroutine.
 type Outbox interface {
 	// ClaimDeliveries leases deliveries that are due to the caller, one receiver
-	// after the other. What went stale is expired instead.
-	ClaimDeliveries(ctx context.Context, c Claim) ([]Work, error)
+	// after the other. What went stale is expired instead. more says that there
+	// may be others: the room was too small, or was taken by what went stale.
+	ClaimDeliveries(ctx context.Context, c Claim) (work []Work, more bool, err error)
 	// SettleDeliveries writes what became of claimed deliveries, with their
 	// tries, and lets go what waited for those that ended. One whose lease is
 	// another's by now is left alone. It returns the destinations whose state
@@ -226,7 +227,7 @@ func (r *round) claim(ctx context.Context) {
 		if free <= 0 {
 			return
 		}
-		work, err := r.o.Outbox.ClaimDeliveries(ctx, Claim{
+		work, more, err := r.o.Outbox.ClaimDeliveries(ctx, Claim{
 			Now: r.o.Now(), Room: free, PerOrigin: r.o.PerOrigin, Share: r.share(free), After: r.last, Owner: r.o.Owner(),
 		})
 		if err != nil {
@@ -240,7 +241,7 @@ func (r *round) claim(ctx context.Context) {
 			r.last = Receiver{w.Delivery.ClientID, w.Delivery.Origin}
 			r.workers.Go(func() { r.done <- r.deliver(w) })
 		}
-		if len(work) < free {
+		if !more {
 			r.last = Receiver{} // nobody was left out
 			return
 		}

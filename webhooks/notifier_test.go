@@ -196,6 +196,26 @@ func TestABeforeEventIsNotSentWhenItIsStale(t *testing.T) {
 	})
 }
 
+// unswept is an outbox that nobody sweeps.
+type unswept struct{ webhooks.Outbox }
+
+func (unswept) SweepDeliveries(context.Context, time.Time) (int, error) { return 0, nil }
+
+// What went stale fills a claim, and nobody behind it waits for the next tick.
+func TestWhatWentStaleTakesNobodysTurn(t *testing.T) {
+	virtual(t, func(r *rig) {
+		r.o.Outbox = unswept{r.s}
+		r.start(slices.Repeat([]urls{{before: hook}}, 25)...)
+		<-time.After(16 * time.Minute)
+		began := time.Now()
+		r.owe(hook)
+		r.during(3 * time.Second)
+		if got := r.net.arrived(); len(got) != 1 || got[0].At.Sub(began) > 100*time.Millisecond {
+			r.Errorf("%d arrived, %v", len(got), got)
+		}
+	})
+}
+
 func TestAHangingReceiverDelaysNobodyElse(t *testing.T) {
 	virtual(t, func(r *rig) {
 		const slots = 32
@@ -290,7 +310,7 @@ func TestAStopLetsShortRequestsEndAndCancelsTheRest(t *testing.T) {
 		if len(tried) != 1 || tried[scheduler.DeliveryDelivered] != 1 {
 			r.Errorf("tries %v", tried)
 		}
-		work, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: time.Now(), Room: 10, PerOrigin: 10})
+		work, _, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: time.Now(), Room: 10, PerOrigin: 10})
 		if err != nil || len(work) != 1 || work[0].Delivery.Tries != 0 || work[0].Delivery.URL != hook {
 			r.Errorf("a cancelled request: %+v, %v", work, err)
 		}
@@ -387,12 +407,12 @@ func TestADatabaseThatIsAwayCostsNoDuplicates(t *testing.T) {
 // unsigned is an outbox of a client whose secrets cannot be read.
 type unsigned struct{ webhooks.Outbox }
 
-func (u unsigned) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, error) {
-	work, err := u.Outbox.ClaimDeliveries(ctx, c)
+func (u unsigned) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, bool, error) {
+	work, more, err := u.Outbox.ClaimDeliveries(ctx, c)
 	for i := range work {
 		work[i].Secrets = nil
 	}
-	return work, err
+	return work, more, err
 }
 
 func TestNothingIsSentUnsigned(t *testing.T) {

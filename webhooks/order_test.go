@@ -57,10 +57,10 @@ type arrival struct {
 
 // play plays a history in virtual time and returns what arrived, which events
 // were sent again on demand, and how many are said to have overtaken another.
-func play(t *testing.T, h history) (seen []arrival, again map[string]bool, overtook, left int) {
+func play(t *testing.T, url string, h history) (seen []arrival, again map[string]bool, overtook, left int) {
 	again = map[string]bool{}
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, storetest.Open(t, storetest.SQLiteURL(t)))
+		r := newRig(t, storetest.Open(t, url))
 		var mu sync.Mutex
 		tries, ill := map[string]int{}, map[string]bool{}
 		r.net.answer = func(_ *http.Request, p post) (int, http.Header) {
@@ -169,23 +169,28 @@ func TestOrderIsKeptInEveryHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = flag.Set("rapid.checks", was) }()
-	sequences, overtaking := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
-		h := drawHistory(rt)
-		seen, again, overtook, left := play(t, h)
-		inverted := inversions(seen, again)
-		lines := map[string]bool{}
-		for _, a := range seen {
-			lines[a.line] = true
-		}
-		sequences += len(lines)
-		overtaking += len(inverted)
-		if len(inverted) > overtook {
-			rt.Fatalf("%d events came before an earlier one, %d are said to have: %+v\n%+v", len(inverted), overtook, inverted, seen)
-		}
-		if left > 0 {
-			rt.Fatalf("%d events are left after three hours", left)
-		}
+	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+		sequences, overtaking := 0, 0
+		rapid.Check(t, func(rt *rapid.T) {
+			h := drawHistory(rt)
+			var seen []arrival
+			var again map[string]bool
+			var overtook, left int
+			t.Run("history", func(t *testing.T) { seen, again, overtook, left = play(t, empty(t), h) })
+			inverted := inversions(seen, again)
+			lines := map[string]bool{}
+			for _, a := range seen {
+				lines[a.line] = true
+			}
+			sequences += len(lines)
+			overtaking += len(inverted)
+			if len(inverted) > overtook {
+				rt.Fatalf("%d events came before an earlier one, %d are said to have: %+v\n%+v", len(inverted), overtook, inverted, seen)
+			}
+			if left > 0 {
+				rt.Fatalf("%d events are left after three hours", left)
+			}
+		})
+		t.Logf("%d sequences checked, %d events went before an earlier one, all of them counted", sequences, overtaking)
 	})
-	t.Logf("%d sequences checked, %d events went before an earlier one, all of them counted", sequences, overtaking)
 }

@@ -159,11 +159,12 @@ func newRig(t *testing.T, s *store.Store) *rig {
 	return r
 }
 
-// virtual runs a test in virtual time, on SQLite.
+// virtual runs a test in virtual time, on both databases.
 func virtual(t *testing.T, test func(r *rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		test(newRig(t, storetest.Open(t, storetest.SQLiteURL(t))))
+	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+		url := empty(t)
+		synctest.Test(t, func(t *testing.T) { test(newRig(t, storetest.Open(t, url))) })
 	})
 }
 
@@ -257,7 +258,7 @@ func (r *rig) left() int {
 	if _, err := r.s.SweepDeliveries(r.Context(), far); err != nil {
 		r.Fatal(err)
 	}
-	work, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: far, Room: 10000, PerOrigin: 10000})
+	work, _, err := r.s.ClaimDeliveries(r.Context(), webhooks.Claim{Now: far, Room: 10000, PerOrigin: 10000})
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -24,6 +24,14 @@ func Each(t *testing.T, test func(t *testing.T, s *store.Store)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Open(t, migratedURL(t))) })
 }
 
+// EachKind is Each for a test that opens databases itself, several or in the
+// bubble of a synctest: empty returns the URL of one without rows.
+func EachKind(t *testing.T, test func(t *testing.T, empty func(testing.TB) string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteURL) })
+	t.Run("postgres", func(t *testing.T) { test(t, migratedURL) })
+}
+
 // Open opens the database and brings its schema up to date. It is closed when
 // the test ends.
 func Open(t testing.TB, databaseURL string) *store.Store {
