@@ -74,16 +74,20 @@ const (
 )
 
 // What is owed to a disabled destination is dead at once, but for what is being
-// sent right now. Disabled ones are few: they come first.
+// sent right now. Disabled ones are few: they come first, on PostgreSQL by
+// sub-selects with limits, on SQLite by CROSS JOIN, which it never turns round. A
+// plain join began with all that is ready, whoever it is for.
 const (
 	buryDisabled = `UPDATE deliveries SET state = 'dead', ended_at = $1, last_error = 'disabled' WHERE id = ANY(ARRAY(
-		SELECT d.id FROM destinations t CROSS JOIN LATERAL (SELECT id, lease_until FROM deliveries
-			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin) w JOIN deliveries d ON d.id = w.id
-		WHERE t.disabled_at IS NOT NULL AND d.state = 'ready' AND (d.lease_until IS NULL OR d.lease_until <= $1)
-		LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED)) RETURNING task_id`
+		SELECT d.id FROM destinations t
+		CROSS JOIN LATERAL (SELECT id FROM deliveries
+			WHERE state = 'ready' AND client_id = t.client_id AND origin = t.origin ORDER BY next_at, id LIMIT $2) w
+		CROSS JOIN LATERAL (SELECT id FROM deliveries
+			WHERE id = w.id AND state = 'ready' AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) d
+		WHERE t.disabled_at IS NOT NULL LIMIT $2)) RETURNING task_id`
 
 	buryDisabledSQLite = `UPDATE deliveries SET state = 'dead', ended_at = $1, last_error = 'disabled' WHERE id IN (
-		SELECT d.id FROM destinations t JOIN deliveries d ON d.state = 'ready' AND d.client_id = t.client_id AND d.origin = t.origin
+		SELECT d.id FROM destinations t CROSS JOIN deliveries d ON d.state = 'ready' AND d.client_id = t.client_id AND d.origin = t.origin
 		WHERE t.disabled_at IS NOT NULL AND (d.lease_until IS NULL OR d.lease_until <= $1) LIMIT $2) RETURNING task_id`
 )
 

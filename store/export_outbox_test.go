@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"ringback/scheduler"
@@ -43,4 +45,45 @@ func InsertDeliveries(s *Store, events []scheduler.Event, before func()) error {
 		}
 		return nil
 	})
+}
+
+// OutboxOnSQLite are the statements that the notifier's loop asks SQLite, by
+// what they are for.
+var OutboxOnSQLite = map[string]string{
+	"receivers and what is due to them":  dueDeliveriesSQLite,
+	"destinations that need care":        carefulDestinationsSQLite,
+	"what is due to one of those":        dueOfDestinationSQLite,
+	"what is in flight to a destination": inFlight,
+	"the event of a question":            questionDeliverySQLite,
+	"what a sweep has to do":             lookOwing,
+	"what went stale":                    expireStaleSQLite,
+	"what is owed to disabled ones":      buryDisabledSQLite,
+	"what has waited long enough":        letLateGoSQLite,
+	"what waited for what ended":         promoteHeld.sqlite,
+	"the end of a delivery":              settleDeliveries.sqlite,
+	"what was tried while it was away":   hurryTried,
+	"how long one has been due":          earliestDue,
+}
+
+// Explain returns the plan of a statement on SQLite, a line per step.
+func Explain(s *Store, statement string) ([]string, error) {
+	var args []any
+	for strings.Contains(statement, "$"+strconv.Itoa(len(args)+1)) {
+		args = append(args, nil)
+	}
+	rows, err := s.reads.Raw("EXPLAIN QUERY PLAN "+statement, args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	return steps, rows.Err()
 }
