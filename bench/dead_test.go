@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"ringback/scheduler"
 	"ringback/store/storetest"
@@ -50,11 +49,21 @@ func (s *stopwatch) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]we
 	return work, more, err
 }
 
+// What writes events to a host, numbered from one number to another, past the store.
+const (
+	owingPostgres = `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, state, next_at, created_at)
+		SELECT $1, i, 'evt_' || i, 'after', 1, 1, $2 || ':443', $2 || '/', convert_to('{"id": "' || repeat('x', 400) || '"}', 'UTF8'), 'ready', now(), now()
+		FROM generate_series($3::bigint, $4) i`
+	owingSQLite = `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, state, next_at, created_at)
+		WITH RECURSIVE n (i) AS (SELECT $3 UNION ALL SELECT i + 1 FROM n WHERE i < $4)
+		SELECT $1, i, 'evt_' || i, 'after', 1, 1, $2 || ':443', $2 || '/', CAST('{"id": "' || hex(zeroblob(200)) || '"}' AS BLOB), 'ready', $5, $5 FROM n`
+)
+
 // A destination that is owed a million events takes none, while a healthy one
 // is sent 20 a second: what a claim takes, and how large the process is.
-func BenchmarkDeadDestination(b *testing.B) {
-	url := storetest.PostgresURL(b)
-	s := storetest.Open(b, url)
+func deadDestination(b *testing.B, sqlite bool) {
+	databaseURL := emptyDatabase(b, sqlite)
+	s := storetest.Open(b, databaseURL)
 	c := storetest.Client(b, s)
 	e, q := storetest.Extension(b, s, c), storetest.Queue(b, s, c, 0)
 	for _, host := range []string{"dead", "healthy"} {
@@ -63,17 +72,25 @@ func BenchmarkDeadDestination(b *testing.B) {
 		_, err := s.AddTasks(b.Context(), c.ID, q.ID, []scheduler.Task{task})
 		check(b, err)
 	}
-	conn, err := pgx.Connect(b.Context(), url)
+	driver, source, statement := "pgx", databaseURL, owingPostgres
+	if path, ok := strings.CutPrefix(databaseURL, "sqlite://"); ok {
+		driver, source, statement = "sqlite", "file:"+path+"?_pragma=busy_timeout(60000)&_txlock=immediate", owingSQLite
+	}
+	db, err := sql.Open(driver, source)
 	check(b, err)
-	defer conn.Close(b.Context())
+	defer db.Close()
 	owe := func(host string, first, n int) {
-		_, err := conn.Exec(b.Context(), `INSERT INTO deliveries (client_id, task_id, event_id, kind, attempt, sequence, origin, url, body, state, next_at, created_at)
-			SELECT $1, i, 'evt_' || i, 'after', 1, 1, $2 || ':443', $2 || '/', convert_to('{"id": "' || repeat('x', 400) || '"}', 'UTF8'), 'ready', now(), now()
-			FROM generate_series($3::bigint, $4) i`, string(c.ID), "https://"+host+".example.com", first, first+n-1)
+		args := []any{string(c.ID), "https://" + host + ".example.com", first, first + n - 1}
+		if sqlite {
+			args = append(args, time.Now().UnixMicro())
+		}
+		_, err := db.Exec(statement, args...)
 		check(b, err)
 	}
 	owe("dead", 1_000_000, dead)
-	query(b, url, "VACUUM ANALYZE")
+	if !sqlite {
+		query(b, databaseURL, "VACUUM ANALYZE")
+	}
 	watch := &stopwatch{Outbox: s}
 	seen := &counts{}
 	n := webhooks.New(webhooks.Options{Outbox: watch, Log: quiet(), Observer: seen, Transport: refusing{}})
@@ -95,6 +112,9 @@ func BenchmarkDeadDestination(b *testing.B) {
 	b.ReportMetric(float64(seen.delivered.Load()), "delivered")
 	b.ReportMetric(resident(b), "MB-resident")
 }
+
+func BenchmarkDeadDestinationSQLite(b *testing.B)   { deadDestination(b, true) }
+func BenchmarkDeadDestinationPostgres(b *testing.B) { deadDestination(b, false) }
 
 // resident is the memory of this process, in MB.
 func resident(b *testing.B) float64 {

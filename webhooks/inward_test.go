@@ -161,7 +161,7 @@ func reach(t *testing.T, transport *http.Transport, hooks []string) {
 	all("the first try", func(d scheduler.Delivery) bool { return d.Tries > 0 })
 	rows := all("a retry", func(d scheduler.Delivery) bool { return d.State.Ended() || d.Tries > 1 })
 	for _, d := range rows {
-		if _, err := r.s.Resend(t.Context(), r.cl.ID, d.ID, now()); err != nil {
+		if _, err := r.s.Resend(t.Context(), r.cl.ID, d.ID, now().Add(2*webhooks.Lease)); err != nil {
 			t.Fatal(err)
 		}
 	}

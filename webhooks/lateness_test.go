@@ -93,7 +93,7 @@ func latest(t *testing.T, url string, answer func(*rig)) (late time.Duration) {
 
 // No call waits for a receiver.
 func TestNoCallWaitsForAReceiver(t *testing.T) {
-	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+	both(t, func(t *testing.T, empty func(testing.TB) string) {
 		well := latest(t, empty(t), func(*rig) {})
 		ill := latest(t, empty(t), func(r *rig) { r.net.answer = hang })
 		t.Logf("calls begin %v late at most while every receiver is well, %v while all of them hang", well, ill)

@@ -108,7 +108,7 @@ func TestHowAnAnswerEndsIt(t *testing.T) {
 		"which does not shorten the pause": {503, "1", 20 * time.Second, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(r *rig) {
+			pure(t, func(r *rig) {
 				r.net.answer = func(*http.Request, post) (int, http.Header) {
 					return c.status, http.Header{"Retry-After": {c.retry}, "Location": {other}}
 				}

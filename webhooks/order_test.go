@@ -160,7 +160,7 @@ func inversions(seen []arrival, again map[string]bool) (inverted map[string]bool
 // Events of a task to one origin come in their order, whatever fails, is paused
 // or sent again; one that goes before an earlier one is counted.
 func TestOrderIsKeptInEveryHistory(t *testing.T) {
-	checks := "10"
+	checks := "6"
 	if soaks() {
 		checks = "500"
 	}
@@ -169,7 +169,7 @@ func TestOrderIsKeptInEveryHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = flag.Set("rapid.checks", was) }()
-	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+	both(t, func(t *testing.T, empty func(testing.TB) string) {
 		sequences, overtaking := 0, 0
 		rapid.Check(t, func(rt *rapid.T) {
 			h := drawHistory(rt)

@@ -116,7 +116,7 @@ func TestAPausedDestinationLosesNothing(t *testing.T) {
 		r.owe(slices.Repeat([]string{hook}, 20)...)
 		r.alter(func(d *webhooks.Destination) { d.PausedAt = time.Now() })
 		_, stop := r.run()
-		<-time.After(20 * time.Minute)
+		<-time.After(5 * time.Minute)
 		if n := len(r.net.arrived()); n != 0 {
 			r.Errorf("%d requests to a paused destination", n)
 		}
@@ -170,7 +170,7 @@ func TestARatedDestination(t *testing.T) {
 // and nobody is disabled but who never answers.
 func TestWhatBecomesOfReceiversInDays(t *testing.T) {
 	const never, sometimes, gone, away = "never.example.com", "sometimes.example.com", "gone.example.com", "away.example.com"
-	hours, wake := 2, 10*time.Second // the notifier is up for a while every so many hours
+	hours, wake := 4, 10*time.Second // the notifier is up for a while every so many hours
 	if soaks() {
 		hours, wake = 1, time.Hour
 	}

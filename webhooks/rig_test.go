@@ -159,13 +159,30 @@ func newRig(t *testing.T, s *store.Store) *rig {
 	return r
 }
 
+// both runs a test that makes databases of its own on both kinds; with -short on
+// SQLite alone, as a bubble has nothing for the race detector on the other.
+func both(t *testing.T, test func(t *testing.T, empty func(testing.TB) string)) {
+	t.Helper()
+	if testing.Short() {
+		test(t, storetest.SQLiteURL)
+		return
+	}
+	storetest.EachKind(t, test)
+}
+
 // virtual runs a test in virtual time, on both databases.
 func virtual(t *testing.T, test func(r *rig)) {
 	t.Helper()
-	storetest.EachKind(t, func(t *testing.T, empty func(testing.TB) string) {
+	both(t, func(t *testing.T, empty func(testing.TB) string) {
 		url := empty(t)
 		synctest.Test(t, func(t *testing.T) { test(newRig(t, storetest.Open(t, url))) })
 	})
+}
+
+// pure is virtual for what no database takes part in: on SQLite alone.
+func pure(t *testing.T, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(newRig(t, storetest.Open(t, storetest.SQLiteURL(t)))) })
 }
 
 // urls are where a task wants to hear of what.
