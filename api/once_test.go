@@ -64,6 +64,9 @@ func TestEveryPOSTIsDoneOnce(t *testing.T) {
 				r.t = t
 				w := newWorld(r)
 				path, body, token := w.path(route.Path), w.body(route), r.a.token
+				if strings.HasSuffix(route.Path, "/accounts/:id") { // a client's token makes accounts right below its own
+					path = strings.Replace(path, string(w.account.holder.Account.ID), string(storetest.MasterID), 1)
+				}
 				before := w.snapshot()
 				first := r.keyed(path, token, route.Path, body)
 				if first.code < 200 || first.code > 299 || first.header.Get(headerReplayed) != "" {
