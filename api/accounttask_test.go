@@ -259,31 +259,6 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// Parameters mean the same in JSON and in XML.
-func TestParametersInXML(t *testing.T) {
-	for name, c := range map[string]struct {
-		job       scheduler.JobID
-		json, xml string
-	}{
-		"scalars": {scheduler.JobPurgeHistory, `{"days": 30}`, `<?xml version="1.0" encoding="utf-16"?><x xmlns="urn:any"><days> 30 </days></x>`},
-		"nothing": {scheduler.JobCallReport, `{}`, `<Parameters/>`},
-		"lists":   {scheduler.JobCallReport, `{"scheduler_ids": [3, 4], "hours": 1}`, `<p><scheduler_ids><id>3</id><id>4</id></scheduler_ids><hours>1</hours></p>`},
-		"objects": {scheduler.JobPostTasks,
-			`{"scheduler_id": 3, "tasks": [{"a_number": "101", "b_number": "102", "try_count": "2", "variables": {"vip": "yes"}, "callback_params": {"extended_a_numbers": ["103"]}}, {"a_number": "104", "b_number": "105", "name": " x "}]}`,
-			`<p><scheduler_id>3</scheduler_id><tasks><task><a_number>101</a_number><b_number>102</b_number><try_count>2</try_count><variables><vip>yes</vip></variables>
-			<callback_params><extended_a_numbers><n>103</n></extended_a_numbers></callback_params></task><task><a_number>104</a_number><b_number>105</b_number><name> x </name></task></tasks></p>`},
-	} {
-		want, wrong := readParameters(c.job, "application/json", c.json)
-		if len(wrong) > 0 {
-			t.Errorf("%s: %v", name, wrong)
-		}
-		got, wrong := readParameters(c.job, "application/xml", c.xml)
-		if fmt.Sprint(got) != fmt.Sprint(want) || len(wrong) > 0 {
-			t.Errorf("%s: %v, want %v; %v", name, got, want, wrong)
-		}
-	}
-}
-
 // What a run writes into a task depends on the time that it is for, not on when it
 // is done.
 func TestTasksOfARecurringRun(t *testing.T) {
