@@ -7,22 +7,26 @@ import (
 )
 
 var knownExternalIDs = statement{
-	postgres: `SELECT e.task_id FROM external_ids e JOIN unnest($1::bigint[], $2::text[]) AS v(queue_id, external_id)
+	postgres: `SELECT e.task_id, e.external_id FROM external_ids e JOIN unnest($1::bigint[], $2::text[]) AS v(queue_id, external_id)
 		ON e.queue_id = v.queue_id AND e.external_id = v.external_id`,
-	sqlite: `SELECT task_id FROM external_ids WHERE queue_id = $1 AND external_id = $2`,
+	sqlite: `SELECT task_id, external_id FROM external_ids WHERE queue_id = $1 AND external_id = $2`,
 }
 
 // known returns the tasks of a locked queue, by their external ids, that have
-// those of some other tasks.
+// those of some other tasks. One that is forgotten has its ids, and no status.
 func (t *tx) known(client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) (map[string]scheduler.Task, error) {
 	type T = scheduler.Task
-	ids, err := gather(t, knownExternalIDs, batch{n: len(tasks), columns: []column{
+	holders, err := gather(t, knownExternalIDs, batch{n: len(tasks), columns: []column{
 		col(tasks, func(*T) int64 { return int64(queue) }), col(tasks, func(t *T) string { return t.ExternalID }),
-	}}, func(r row, id *scheduler.TaskID) error { return r.Scan(id) })
+	}}, func(r row, has *T) error { return r.Scan(&has.ID, &has.ExternalID) })
 	if err != nil {
 		return nil, err
 	}
 	known := map[string]scheduler.Task{}
+	ids := make([]scheduler.TaskID, len(holders))
+	for i, has := range holders {
+		ids[i], known[has.ExternalID] = has.ID, T{ID: has.ID, ClientID: client, QueueID: queue, ExternalID: has.ExternalID}
+	}
 	for some := range slices.Chunk(ids, insertSlice) {
 		var rows []scheduler.Task
 		if err := t.db.Where("client_id = ? AND queue_id = ? AND id IN ?", client, queue, some).Find(&rows).Error; err != nil {

@@ -48,7 +48,8 @@ func (s *Store) AddTasks(ctx context.Context, client scheduler.ClientID, queue s
 }
 
 // AddNewTasks stores those of some tasks whose external id no task of the queue
-// has, and returns for each of the others, in its place, the one that has it.
+// has, and returns for each of the others, in its place, the one that has it. If
+// that is forgotten, and its external id is not, it is a Conflict.
 func (s *Store) AddNewTasks(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, tasks []scheduler.Task) ([]scheduler.Task, error) {
 	return s.addTasks(ctx, client, queue, tasks, true)
 }
@@ -60,6 +61,9 @@ func (s *Store) addTasks(ctx context.Context, client scheduler.ClientID, queue s
 	var added []scheduler.Task
 	err := s.write(ctx, func(t *tx) (err error) {
 		added, _, err = t.addTasks(client, queue, tasks, skip)
+		if n := slices.IndexFunc(added, func(t scheduler.Task) bool { return t.Status == "" }); err == nil && n >= 0 {
+			err = t.duplicate(added[n], fmt.Sprintf("Tasks[%d].ExternalID", n))
+		}
 		return err
 	})
 	if errors.Is(err, scheduler.ErrData) {

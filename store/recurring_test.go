@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"ringback/scheduler"
+	"ringback/store"
 	"ringback/store/storetest"
 	"ringback/webhooks"
 )
@@ -314,6 +316,17 @@ func TestExternalIDsGuardWhatRunsPost(t *testing.T) {
 		post("a", "b")
 		if got := post("a", "b", "c"); got != postedAgain(w.queue.ID) {
 			w.Errorf("the second run %q", got)
+		}
+		// Nor what was forgotten: it may have been called.
+		must(w.T, store.Exec(w.s, "DELETE FROM tasks"))
+		if got := post("b", "c", "d"); got != postedAgain(w.queue.ID) {
+			w.Errorf("the run after they were forgotten %q", got)
+		}
+		gone := w.draft(0)
+		gone.ExternalID = "a"
+		_, err := w.s.AddNewTasks(w.Context(), w.cl.ID, w.queue.ID, []scheduler.Task{w.draft(0), gone})
+		if wantKind(w.T, "one that is forgotten", err, scheduler.Conflict); !strings.HasPrefix(err.Error(), `Tasks[1].ExternalID "a" belongs to task `) {
+			w.Errorf("it is told %v", err)
 		}
 	})
 }
