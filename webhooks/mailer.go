@@ -126,7 +126,7 @@ func judgeMail(m scheduler.Mail, err error, now time.Time) scheduler.Mail {
 
 // send hands in an e-mail.
 func (s MailServer) send(ctx context.Context, m scheduler.Mail) error {
-	msg := mail.NewMsg()
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := errors.Join(msg.From(s.From), msg.To(m.Recipient)); err != nil {
 		return err
 	}

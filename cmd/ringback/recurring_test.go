@@ -426,6 +426,9 @@ func TestCallReportByMail(t *testing.T) {
 	if to := msg.Header.Get("To"); to != "<reports@roma.example>" || !strings.Contains(msg.Header.Get("Message-Id"), string(task.ID)) {
 		t.Errorf("to %s, %s", to, msg.Header.Get("Message-Id"))
 	}
+	if agent := msg.Header.Get("User-Agent") + msg.Header.Get("X-Mailer"); agent != "" {
+		t.Errorf("it tells that %s made it", agent)
+	}
 	told := map[string]string{}
 	parts(t, msg.Header.Get, msg.Body, told)
 	from, to := scheduler.MinuteOf(later.Add(-24*time.Hour)), scheduler.MinuteOf(later)
