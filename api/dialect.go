@@ -185,6 +185,9 @@ func succeed(c echo.Context, me caller, detail any) error {
 }
 
 func encode(body any) ([]byte, error) {
+	if a, ok := body.(appender); ok {
+		return append(a.appendJSON(nil), '\n'), nil
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // URLs stay readable

@@ -248,6 +248,9 @@ func answerList[T, W any](c echo.Context, found scheduler.List[T], tell func(T) 
 		}
 	}
 	links(c, len(told), found.Total, last)
+	if _, ok := any(*new(W)).(appender); ok {
+		return answer(c, http.StatusOK, listed[W](told))
+	}
 	return answer(c, http.StatusOK, told)
 }
 

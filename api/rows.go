@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -11,36 +9,29 @@ import (
 // pieceSize is how long a piece of a long answer is, in bytes.
 const pieceSize = 256 << 10
 
-// answerRows answers a request that made many things with all of them. Each is
-// encoded by itself into pieces: 50,000 tasks in one buffer that grows would
-// take several times the memory of their text. All of it is encoded before
-// anything is sent.
-func answerRows[T, W any](c echo.Context, code int, rows []T, tell func(*T) W) error {
+// answerRows answers a request that made many things with all of them, in
+// pieces: 50,000 tasks in one buffer that grows would take several times the
+// memory of their text. All of it is encoded before anything is sent.
+func answerRows[T any, W appender](c echo.Context, code int, rows []T, tell func(*T) W) error {
 	var pieces [][]byte
-	piece := bytes.NewBuffer(make([]byte, 0, min(pieceSize, 2048*(len(rows)+1))))
-	e := json.NewEncoder(piece)
-	e.SetEscapeHTML(false) // URLs stay readable
+	piece := append(make([]byte, 0, min(pieceSize, 2048*(len(rows)+1))), '[')
 	length := 0
-	piece.WriteByte('[')
 	for i := range rows {
 		if i > 0 {
-			piece.WriteByte(',')
+			piece = append(piece, ',')
 		}
-		if err := e.Encode(tell(&rows[i])); err != nil {
-			return err
-		}
-		piece.Truncate(piece.Len() - 1) // the encoder's line feed
-		if piece.Len() > pieceSize*7/8 {
-			length += piece.Len()
-			pieces = append(pieces, piece.Bytes())
-			*piece = *bytes.NewBuffer(make([]byte, 0, pieceSize))
+		piece = tell(&rows[i]).appendJSON(piece)
+		if len(piece) > pieceSize*7/8 {
+			length += len(piece)
+			pieces = append(pieces, piece)
+			piece = make([]byte, 0, pieceSize)
 		}
 	}
-	piece.WriteString("]\n")
-	pieces = append(pieces, piece.Bytes())
+	piece = append(piece, "]\n"...)
+	pieces = append(pieces, piece)
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	h.Set(echo.HeaderContentLength, strconv.Itoa(length+piece.Len()))
+	h.Set(echo.HeaderContentLength, strconv.Itoa(length+len(piece)))
 	c.Response().WriteHeader(code)
 	for _, p := range pieces {
 		if _, err := c.Response().Write(p); err != nil {

@@ -29,7 +29,7 @@ type taskAnswer struct {
 	StartTime      string                `json:"start_time_utc"`
 	Deadline       string                `json:"deadline_utc"`
 	ExternalID     string                `json:"external_id"`
-	Params         any                   `json:"callback_params"` // paramsAnswer or moreParams
+	Params         moreParams            `json:"callback_params"`
 	Variables      map[string]string     `json:"variables"`
 	AttemptSrcANI  []string              `json:"attempts_src_ani_numbers"`
 	AttemptDstANI  []string              `json:"attempts_dst_ani_numbers"`
@@ -67,19 +67,6 @@ type moreParams struct {
 	ignored map[string]json.RawMessage
 }
 
-// MarshalJSON writes all of them into one object.
-func (p moreParams) MarshalJSON() ([]byte, error) {
-	known, err := json.Marshal(p.paramsAnswer)
-	if err != nil {
-		return nil, err
-	}
-	ignored, err := json.Marshal(p.ignored)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(known[:len(known)-1], ','), ignored[1:]...), nil
-}
-
 // tellTask tells a task of a queue as both are at now.
 func tellTask(t scheduler.Task, q scheduler.Queue, r scheduler.Runtime, now time.Time) taskAnswer {
 	a := taskAnswer{
@@ -99,7 +86,7 @@ func tellTask(t scheduler.Task, q scheduler.Queue, r scheduler.Runtime, now time
 	return a
 }
 
-func tellParams(p scheduler.Params) any {
+func tellParams(p scheduler.Params) moreParams {
 	a := paramsAnswer{
 		CallerIDName: p.CallerIDName, CallerIDNumber: p.CallerIDNumber, SrcANI: p.SrcANI, DstANI: p.DstANI,
 		WaitForPickup: p.WaitForPickup, CallDuration: p.CallDuration,
@@ -109,10 +96,7 @@ func tellParams(p scheduler.Params) any {
 	for _, n := range p.ExtendedA {
 		a.ExtendedA = append(a.ExtendedA, n.Given)
 	}
-	if len(p.Ignored) > 0 {
-		return moreParams{a, p.Ignored}
-	}
-	return a
+	return moreParams{a, p.Ignored}
 }
 
 // list returns a list of strings, also if there are none.
