@@ -89,16 +89,13 @@ func (t *tx) addTasks(client scheduler.ClientID, queue scheduler.QueueID, tasks 
 	if err := t.introduce(asked); err != nil {
 		return nil, 0, err
 	}
-	named := slices.ContainsFunc(asked, func(t scheduler.Task) bool { return t.ExternalID != "" })
-	if named {
-		// External ids are others' too: the queue's row comes before them.
+	var known map[string]scheduler.Task
+	fresh := asked
+	if skip && slices.ContainsFunc(asked, func(t scheduler.Task) bool { return t.ExternalID != "" }) {
+		// Which of them are known must not change any more.
 		if _, err := t.lockQueue(client, queue); err != nil {
 			return nil, 0, err
 		}
-	}
-	var known map[string]scheduler.Task
-	fresh := asked
-	if named && skip {
 		if known, err = t.known(client, queue, asked); err != nil {
 			return nil, 0, err
 		}
@@ -128,17 +125,17 @@ func (t *tx) insertNew(client scheduler.ClientID, queue scheduler.QueueID, added
 	if err := t.insertTasks(added); err != nil {
 		return err
 	}
-	if err := t.claimExternalIDs(added, true); err != nil {
-		return err
-	}
 	// New rows are nobody's yet, so the queue's row may come after them: it
-	// is held for the shortest time.
+	// is held for the shortest time. External ids are others', too.
 	locked, err := t.lockQueues([]scheduler.QueueID{queue})
 	if err != nil {
 		return err
 	}
 	if len(locked) == 0 || locked[0].queue.ClientID != client || !locked[0].queue.DeletedAt.IsZero() {
 		return noQueue(queue)
+	}
+	if err := t.claimExternalIDs(added, true); err != nil {
+		return err
 	}
 	t.changed(added...)
 	t.saw(nil, firstAndLast(added))
