@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -126,7 +125,7 @@ func (d *decoder) either(yes, no string) *bool {
 		return nil
 	}
 	if d.kind() == kindString {
-		switch strings.ToLower(d.string()) {
+		switch d.string() {
 		case yes:
 			return new(true)
 		case no:

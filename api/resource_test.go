@@ -90,6 +90,8 @@ func TestQueue(t *testing.T) {
 			"a brake below":            {`{"name":"q","asr_window_s":59,"asr_min_attempts":0,"asr_pause_s":0}`, "asr_window_s asr_min_attempts asr_pause_s"},
 			"an unknown interval":      {`{"name":"q","interval_id":99}`, "interval_id"},
 			"another status":           {`{"name":"q","status":"paused"}`, "status"},
+			"a word in capitals":       {`{"name":"q","status":"ON"}`, "status"},
+			"a basis in capitals":      {`{"name":"q","asr_basis":"ASR"}`, "asr_basis"},
 			"all at once":              {`{"name":7,"status":1,"comment":[],"odd":1}`, "name status comment odd"},
 		} {
 			t.Run(claim, func(t *testing.T) {
@@ -245,7 +247,7 @@ func TestExtension(t *testing.T) {
 		})
 		t.Run("all faults at once", func(t *testing.T) {
 			r.t = t
-			faults := r.do("POST", list, r.user, `{"name":1,"label":"`+strings.Repeat("x", 256)+`","type":"fax","status":"on","ani":"none","odd":1}`).refused(400, "validation_error")
+			faults := r.do("POST", list, r.user, `{"name":1,"label":"`+strings.Repeat("x", 256)+`","type":"fax","status":"Active","ani":"none","odd":1}`).refused(400, "validation_error")
 			for _, field := range strings.Fields("name label type status ani odd") {
 				if faults[field] == "" {
 					t.Errorf("%s has no fault: %v", field, faults)
