@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +82,55 @@ func TestOAuthLibrary(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	})
+}
+
+// direct is a way to a server without a network, which knows no virtual time.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	req.RemoteAddr = "192.0.2.1:1"
+	d.ServeHTTP(w, req)
+	a := w.Result()
+	a.Request = req
+	return a, nil
+}
+
+// TestOAuthLibraryThroughExpiry: golang.org/x/oauth2 goes on by itself when its
+// token expires, with its credentials or by a refresh.
+func TestOAuthLibraryThroughExpiry(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig, _ func(path, token string) (net.Conn, chan struct{})) {
+		endpoint := oauth2.Endpoint{TokenURL: "http://ringback.example/oauth/token"}
+		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: direct{r.server}})
+		byClient := clientcredentials.Config{ClientID: string(r.a.client.ID), ClientSecret: clientSecret, TokenURL: endpoint.TokenURL}
+		byUser := oauth2.Config{Endpoint: endpoint}
+		signedIn, err := byUser.PasswordCredentialsToken(ctx, adminName, adminPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for claim, tc := range map[string]struct {
+			client *http.Client
+			path   string
+		}{
+			"a client asks anew":  {byClient.Client(ctx), "/client/@me/task_scheduler/"},
+			"a user is refreshed": {byUser.Client(ctx, signedIn), "/api/v1/admin/accounts"},
+		} {
+			var tokens []string
+			for range 3 {
+				a, err := tc.client.Get("http://ringback.example" + tc.path)
+				if err != nil || a.StatusCode != http.StatusOK {
+					t.Fatalf("%s: %v %v", claim, a, err)
+				}
+				token := strings.TrimPrefix(a.Request.Header.Get("Authorization"), "Bearer ")
+				if slices.Contains(tokens, token) {
+					t.Errorf("%s, and has its former token", claim)
+				}
+				tokens = append(tokens, token)
+				time.Sleep(8*time.Hour + time.Second)
+				r.do("GET", tc.path, token, "").want(http.StatusUnauthorized)
+			}
+		}
 	})
 }
 
