@@ -80,8 +80,12 @@ func (s shape[T]) read(d *decoder, into *T) {
 		return
 	}
 	var seen, blank uint64
+	next := 0 // most send members in the order in which we tell them
 	d.object(func(name string) {
-		i, known := s.index[name]
+		i, known := next, next < len(s.members) && s.members[next].name == name
+		if !known {
+			i, known = s.index[name]
+		}
 		if !known && d.lenient {
 			i, known = s.index[strings.ToLower(name)]
 		}
@@ -92,7 +96,8 @@ func (s shape[T]) read(d *decoder, into *T) {
 			d.skip()
 			return
 		}
-		m := s.members[i]
+		m := &s.members[i]
+		next = i + 1
 		d.field = m.field
 		if seen&(1<<i) != 0 {
 			d.fault("is given twice")
@@ -105,9 +110,10 @@ func (s shape[T]) read(d *decoder, into *T) {
 		}
 		m.read(d, into)
 	})
-	for i, m := range s.members {
-		if s.required&^(seen&^blank)&(1<<i) != 0 {
-			d.field = m.field
+	missing := s.required &^ (seen &^ blank)
+	for i := 0; missing != 0; i, missing = i+1, missing>>1 {
+		if missing&1 != 0 {
+			d.field = s.members[i].field
 			d.fault("is required")
 		}
 	}
@@ -174,10 +180,12 @@ func (d *decoder) text(into *string) {
 	}
 }
 
+const noNUL = "must not contain a NUL character"
+
 // printable refuses the one character that no database keeps.
 func (d *decoder) printable(s string) {
 	if strings.IndexByte(s, 0) >= 0 {
-		d.fault("must not contain a NUL character")
+		d.fault(noNUL)
 	}
 }
 
@@ -257,27 +265,33 @@ func (d *decoder) scalars(into *map[string]string) {
 		return
 	}
 	values := map[string]string{}
-	d.inside(func() {
-		d.object(func(name string) {
+	fault := func(name, message string) {
+		d.inside(func() {
 			d.field = strconv.Quote(name)
-			d.printable(name)
-			if _, twice := values[name]; twice {
-				d.fault("is given twice")
-			}
-			switch d.kind() {
-			case kindString:
-				values[name] = d.string()
-				d.printable(values[name])
-			case kindNull:
-				d.skip()
-				values[name] = ""
-			case kindObject, kindArray:
-				d.fault("must be a string, a number or a boolean")
-				d.skip()
-			default:
-				values[name] = d.raw()
-			}
+			d.fault(message)
 		})
+	}
+	d.object(func(name string) {
+		if _, twice := values[name]; twice {
+			fault(name, "is given twice")
+		}
+		value := ""
+		switch d.kind() {
+		case kindString:
+			value = d.string()
+		case kindNull:
+			d.skip()
+		case kindObject, kindArray:
+			fault(name, "must be a string, a number or a boolean")
+			d.skip()
+			return
+		default:
+			value = d.raw()
+		}
+		if strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0 {
+			fault(name, noNUL)
+		}
+		values[name] = value
 	})
 	*into = values
 }

@@ -2,14 +2,20 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/store/storetest"
 )
 
 // TestDocsFiles: the page and its files come packed to whoever can unpack, are
@@ -39,8 +45,96 @@ func TestDocsFiles(t *testing.T) {
 	}
 }
 
+// TestExamples sends the example of every body to its operation, which takes it.
+func TestExamples(t *testing.T) {
+	r := newRig(t, storetest.Open(t, storetest.SQLiteURL(t)))
+	r.dispatch()
+	w := newWorld(r)
+	for _, name := range documentedRoutes(t) {
+		op := operation(t, name)
+		if op.RequestBody == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			for media, content := range op.RequestBody.Value.Content {
+				if media != mediaJSON && media != mediaForm || len(op.RequestBody.Value.Content) > 1 && media == mediaForm {
+					continue // of the admin API, which has them in JSON
+				}
+				if content.Example == nil {
+					t.Fatalf("there is no example in %s", media)
+				}
+				body, err := json.Marshal(content.Example)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if media == mediaForm {
+					form := url.Values{}
+					for name, value := range content.Example.(map[string]any) {
+						form.Set(name, fmt.Sprint(value))
+					}
+					body = []byte(form.Encode())
+				}
+				method, pattern, _ := strings.Cut(name, " ")
+				said := w.exampled(string(body))
+				if a := r.bodied(method, w.path(pattern), r.user, media, said, 0); a.code < 200 || a.code > 299 {
+					t.Errorf("%s is answered %d: %s", said, a.code, a.body)
+				}
+			}
+		})
+	}
+}
+
+// exampled puts who there is in the place of whom examples speak of.
+func (w world) exampled(body string) string {
+	who := string(storetest.UserID)
+	if strings.Contains(body, "client_id") {
+		who = string(w.r.a.client.ID)
+	}
+	return strings.ReplaceAll(body, "0197f3f8-6c0a-7cc1-a21c-7a13ad4d1c5e", who)
+}
+
+// try is an operation as tryall.js tries it.
+type try struct {
+	Block   string            `json:"block"`   // its id in the page
+	Values  map[string]string `json:"values"`  // of the parameters of its path
+	Instead map[string]string `json:"instead"` // what its example says, and should
+}
+
+// tries is how the page tries each operation: those that delete come last, and
+// of them those whose path is longest first.
+func (w world) tries(t *testing.T) []try {
+	var all, ends []try
+	names := documentedRoutes(t)
+	slices.SortStableFunc(names, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+	for _, name := range names {
+		method, pattern, _ := strings.Cut(name, " ")
+		op := operation(t, name)
+		one := try{"operations-" + op.Tags[0] + "-" + op.OperationID, map[string]string{}, map[string]string{}}
+		path := strings.Split(w.path(pattern), "/")
+		for i, part := range strings.Split(pattern, "/") {
+			if param, ok := strings.CutPrefix(part, ":"); ok && param != "file" {
+				one.Values[param] = path[i]
+			}
+		}
+		const example = "0197f3f8-6c0a-7cc1-a21c-7a13ad4d1c5e"
+		one.Instead[example] = w.exampled(example)
+		if method == http.MethodDelete {
+			ends = append(ends, one)
+		} else {
+			all = append(all, one)
+		}
+	}
+	return append(all, ends...)
+}
+
+// someTries are the operations that are tried in a browser unless RINGBACK_SOAK
+// is set: resolving the references of one takes the page a second.
+var someTries = []string{"operations-tasks-addTasks", "operations-tasks-listTasks", "operations-admin-changeSettings", "operations-intervals-deleteInterval"}
+
 // TestDocsInABrowser shows the page in headless Chromium (Debian: chromium): it
-// has every operation of the document.
+// has every operation of the document. It signs in with a token, and tries them
+// there.
 func TestDocsInABrowser(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -49,19 +143,77 @@ func TestDocsInABrowser(t *testing.T) {
 		}
 		t.Skip("NOT TESTED IN A BROWSER: there is no chromium")
 	}
-	server := httptest.NewServer(New(Options{Metrics: http.NotFoundHandler()}))
-	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	page, err := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--user-data-dir="+t.TempDir(), "--virtual-time-budget=20000", "--dump-dom", server.URL+"/docs").Output()
+	r := newRig(t, storetest.Open(t, storetest.SQLiteURL(t)))
+	r.dispatch()
+	w := newWorld(r)
+	all := w.tries(t)
+	some := all
+	if os.Getenv("RINGBACK_SOAK") == "" {
+		some = slices.DeleteFunc(slices.Clone(all), func(t try) bool { return !slices.Contains(someTries, t.Block) })
+	}
+	tries, err := json.Marshal(some)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, route := range theOracle(t).table {
-		op := route.Operation
-		if want := `id="operations-` + op.Tags[0] + "-" + op.OperationID + `"`; !strings.Contains(string(page), want) {
-			t.Errorf("the page does not show %s", op.OperationID)
+	script, err := os.ReadFile("testdata/tryall.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type outcome struct {
+		Blocks   []string
+		Shown    map[string]string
+		Problems []string
+	}
+	tried := make(chan outcome, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.URL.Path == "/tried":
+			var o outcome
+			if err := json.NewDecoder(req.Body).Decode(&o); err != nil {
+				o.Problems = append(o.Problems, err.Error())
+			}
+			tried <- o
+			return
+		case req.URL.Path == "/metrics": // is not of this server
+			return
+		case strings.HasSuffix(req.URL.Path, "/events"): // would not end
+			ctx, cancel := context.WithTimeout(req.Context(), 100*time.Millisecond)
+			defer cancel()
+			req = req.WithContext(ctx)
 		}
+		r.server.ServeHTTP(w, req)
+		if req.URL.Path == "/docs/start.js" {
+			fmt.Fprintf(w, "\nconst token = %q, tries = %s;\n%s", r.user, tries, script)
+		}
+	}))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--user-data-dir="+t.TempDir(), server.URL+"/docs")
+	if err := browser.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = browser.Wait()
+	}()
+	select {
+	case o := <-tried:
+		for _, problem := range o.Problems {
+			t.Error(problem)
+		}
+		for _, try := range all {
+			if !slices.Contains(o.Blocks, try.Block) {
+				t.Errorf("the page does not show %s", try.Block)
+			}
+		}
+		for _, try := range some {
+			if !strings.HasPrefix(o.Shown[try.Block], "2") {
+				t.Errorf("%s is shown to be answered %q", try.Block, o.Shown[try.Block])
+			}
+		}
+	case <-ctx.Done():
+		t.Fatal("the page did not come to its end")
 	}
 }

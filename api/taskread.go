@@ -2,6 +2,7 @@ package api
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"ringback/scheduler"
@@ -125,6 +126,7 @@ func (b *batch) read(d *decoder) {
 	if !d.expect(kindArray, "a list of tasks") {
 		return
 	}
+	r := new(taskRequest) // of one after the other
 	d.array(func(i int) {
 		if i >= scheduler.MaxBatch {
 			b.full = true
@@ -135,18 +137,18 @@ func (b *batch) read(d *decoder) {
 			d.skip()
 			return
 		}
-		path := "Tasks[" + strconv.Itoa(i) + "]"
-		d.field = path
+		path := "Tasks[" + strconv.Itoa(i) + "]."
 		if d.kind() != kindObject {
+			d.field = strings.TrimSuffix(path, ".")
 			d.fault("must be an object")
 			d.skip()
 			return
 		}
-		r := taskRequest{now: b.now}
-		d.path = path + "."
-		taskShape.read(d, &r)
+		*r = taskRequest{now: b.now}
+		d.path = path
+		taskShape.read(d, r)
 		if d.wrong == "" {
-			b.check(d, &r, d.path)
+			b.check(d, r, path)
 		}
 		d.path, d.field = "", "Tasks"
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,12 +185,14 @@ func (c check) variables(vars map[string]string) {
 	if len(vars) > MaxVariables {
 		c.fault("Variables", "must be at most %d", MaxVariables)
 	}
-	names := make([]string, 0, len(vars))
-	for name := range vars {
-		names = append(names, name)
+	fit := true
+	for name, value := range vars {
+		fit = fit && name != "" && utf8.RuneCountInString(name) <= MaxVariable && utf8.RuneCountInString(value) <= MaxVariable
 	}
-	slices.Sort(names)
-	for _, name := range names {
+	if fit {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if n := utf8.RuneCountInString(name); n == 0 || n > MaxVariable {
 			c.fault("Variables", "must have names of 1 to %d characters", MaxVariable)
 		}
@@ -274,12 +277,11 @@ func (c check) extended(given []string, t Task) []Number {
 		c.fault("Params.ExtendedA", "must be at most %d numbers", MaxExtendedA)
 		return nil
 	}
-	seen := map[string]bool{t.A().Dial(): true, t.B().Dial(): true}
 	var numbers []Number
 	for i, g := range given {
-		n := Number{Given: g, E164: c.number(fmt.Sprintf("Params.ExtendedA[%d]", i), g)}
-		if !seen[n.Dial()] {
-			seen[n.Dial()] = true
+		n := Number{Given: g, E164: c.number("Params.ExtendedA["+strconv.Itoa(i)+"]", g)}
+		known := slices.ContainsFunc(numbers, func(other Number) bool { return other.Dial() == n.Dial() })
+		if !known && n.Dial() != t.A().Dial() && n.Dial() != t.B().Dial() {
 			numbers = append(numbers, n)
 		}
 	}
