@@ -32,20 +32,21 @@ func (n refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.noReceiver.RoundTrip(r)
 }
 
-// stopwatch times claims.
+// stopwatch times claims, by the clock and by the processor time that the
+// process spends meanwhile.
 type stopwatch struct {
 	webhooks.Outbox
-	mu   sync.Mutex
-	took []time.Duration
+	mu         sync.Mutex
+	took, cost []time.Duration
 }
 
 // ClaimDeliveries is timed.
 func (s *stopwatch) ClaimDeliveries(ctx context.Context, c webhooks.Claim) ([]webhooks.Work, bool, error) {
-	began := time.Now()
+	began, spent := time.Now(), ownTime()
 	work, more, err := s.Outbox.ClaimDeliveries(ctx, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.took = append(s.took, time.Since(began))
+	s.took, s.cost = append(s.took, time.Since(began)), append(s.cost, ownTime()-spent)
 	return work, more, err
 }
 
@@ -107,7 +108,10 @@ func deadDestination(b *testing.B, sqlite bool) {
 	stop()
 	running.Wait()
 	slices.Sort(watch.took)
-	b.ReportMetric(float64(watch.took[len(watch.took)*99/100].Microseconds())/1000, "ms-claim-p99")
+	slices.Sort(watch.cost)
+	p99 := len(watch.took) * 99 / 100
+	b.ReportMetric(float64(watch.took[p99].Microseconds())/1000, "ms-claim-p99")
+	b.ReportMetric(float64(watch.cost[p99].Microseconds())/1000, "ms-CPU-claim-p99")
 	b.ReportMetric(float64(len(watch.took)), "claims")
 	b.ReportMetric(float64(seen.delivered.Load()), "delivered")
 	b.ReportMetric(resident(b), "MB-resident")
@@ -115,6 +119,13 @@ func deadDestination(b *testing.B, sqlite bool) {
 
 func BenchmarkDeadDestinationSQLite(b *testing.B)   { deadDestination(b, true) }
 func BenchmarkDeadDestinationPostgres(b *testing.B) { deadDestination(b, false) }
+
+// ownTime is the processor time of this process.
+func ownTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // never fails
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 // resident is the memory of this process, in MB.
 func resident(b *testing.B) float64 {

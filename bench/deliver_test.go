@@ -79,7 +79,7 @@ func deliver(b *testing.B, sqlite bool) {
 	})
 	ctx, stop := context.WithCancel(context.WithoutCancel(b.Context()))
 	var running sync.WaitGroup
-	done := timed(b, url, events, false, func() {
+	done := timed(b, url, events, true, func() {
 		running.Go(func() { n.Run(ctx) })
 		until(b, "the last delivery", func() bool { return seen.delivered.Load() >= int64(events) })
 	})
