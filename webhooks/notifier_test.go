@@ -390,7 +390,11 @@ func TestADatabaseThatIsAwayCostsNoDuplicates(t *testing.T) {
 		began := time.Now()
 		r.o.Slots = 4
 		r.o.Outbox = breaking{r.s, func() bool { return time.Since(began) < 20*time.Second }}
-		r.owe(slices.Repeat([]string{hook, other}, 5)...)
+		var hooks []string // each with slots of its own
+		for i := range 10 {
+			hooks = append(hooks, fmt.Sprintf("https://r%d.example.com/", i))
+		}
+		r.owe(hooks...)
 		_, stop := r.run()
 		<-time.After(15 * time.Second)
 		if n := len(r.net.arrived()); n != 4 {
