@@ -289,6 +289,30 @@ func TestReceiversTakeTurns(t *testing.T) {
 	})
 }
 
+// With fewer slots than receivers each claim goes on behind the one before.
+func TestMoreReceiversThanSlotsTakeTurns(t *testing.T) {
+	pure(t, func(r *rig) {
+		r.o.Slots = 2
+		r.net.answer = func(*http.Request, post) (int, http.Header) {
+			<-time.After(100 * time.Millisecond)
+			return http.StatusOK, nil
+		}
+		for i := range 5 {
+			r.owe(slices.Repeat([]string{fmt.Sprintf("https://r%d.example.com/", i)}, 40)...)
+		}
+		r.during(2 * time.Second)
+		got := map[string]int{}
+		for _, p := range r.net.arrived() {
+			got[p.Host]++
+		}
+		for i := range 5 {
+			if n := got[fmt.Sprintf("r%d.example.com", i)]; n < 5 {
+				r.Errorf("requests %v", got)
+			}
+		}
+	})
+}
+
 func TestAStopLetsShortRequestsEndAndCancelsTheRest(t *testing.T) {
 	virtual(t, func(r *rig) {
 		r.net.answer = func(req *http.Request, p post) (int, http.Header) {
