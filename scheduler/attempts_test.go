@@ -11,12 +11,14 @@ func TestAttemptRows(t *testing.T) {
 		tr   Transition
 		want func(Attempt) bool
 	}{
-		"a start inserts the live attempt": {fresh().Start(now, "call1", "n1", 5), func(a Attempt) bool {
-			return a.CallID == "call1" && a.Number == 1 && a.StartedAt.Equal(now) && a.EndedAt.IsZero() && a.Result == "" && a.Node == "n1" &&
+		"a start writes none":  {fresh().Start(now, "call1", "n1", 5), func(a Attempt) bool { return a.CallID == "" }},
+		"a bridge writes none": {dialling().Connect(now), func(a Attempt) bool { return a.CallID == "" }},
+		"an end tells how it began": {dialling().End(bBusy, now), func(a Attempt) bool {
+			return a.CallID == "call1" && a.Number == 1 && a.StartedAt.Equal(began) && a.Node == "n1" &&
 				a.ClientID == "c" && a.QueueID == 3 && a.TaskID == 41 && a.ExtensionID == 7 && a.From == "101" && a.To == "102" && a.Variables["k"] == "v"
 		}},
-		"a bridge dates the attempt": {dialling().Connect(now), func(a Attempt) bool {
-			return a.CallID == "call1" && a.BridgedAt.Equal(now) && a.EndedAt.IsZero() && a.Result == ""
+		"a loss tells by whom it began": {with(dialling(), func(t *Task) { t.Node, t.Epoch = "n2", 9 }).Lose(now), func(a Attempt) bool {
+			return a.Number == 1 && a.StartedAt.Equal(began) && a.Node == "n1" && a.TaskID == 41 && a.From == "101"
 		}},
 		"an end closes it with its legs": {dialling().End(bBusy, now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.EndedAt.Equal(began) && a.AnsweredAt.Equal(began) && a.Result == CallBusy && len(a.Legs) == 2
@@ -24,9 +26,7 @@ func TestAttemptRows(t *testing.T) {
 		"an end keeps the recorded bridge": {talking().End(bRinging, now), func(a Attempt) bool {
 			return a.BridgedAt.Equal(began.Add(10*time.Second)) && a.Result == CallBridged
 		}},
-		"a release names what is to be deleted": {dialling().Release(now), func(a Attempt) bool {
-			return a.CallID == "call1" && a.Result == "" && a.EndedAt.IsZero()
-		}},
+		"a release writes none": {dialling().Release(now), func(a Attempt) bool { return a.CallID == "" }},
 		"a loss closes it as failed": {dialling().Lose(now), func(a Attempt) bool {
 			return a.CallID == "call1" && a.EndedAt.Equal(now) && a.Result == CallFailed && a.HangupBy == InternalCancel && a.HangupCause != ""
 		}},

@@ -22,10 +22,10 @@ type Callback struct {
 // Callback returns the call, made at now by a node, of what was asked of a
 // task that is not to be stored, and its attempt, which is live.
 func (t Task) Callback(now time.Time, owner Owner) (Callback, Attempt) {
-	t.CallID, t.Node, t.Epoch, t.Attempts = NewCallID(now), owner.Node, owner.Epoch, 1
+	t.CallID, t.CalledAt, t.CalledBy, t.Attempts = NewCallID(now), now, owner.Node, 1
 	return Callback{
 		CallID: t.CallID, ClientID: t.ClientID, ExtensionID: t.ExtensionID, Node: owner.Node, Epoch: owner.Epoch, StartedAt: now,
-	}, t.attempt(now)
+	}, t.attempt()
 }
 
 // begin returns a transition of the call as it stands.

@@ -36,13 +36,7 @@ type Tasks interface {
 	Claim(ctx context.Context, owner Owner, now time.Time, room int) (Claimed, error)
 	// Oversee returns the owner's executed tasks that are to be cancelled, and
 	// those whose call is not under way.
-	Oversee(ctx context.Context, owner Owner, underWay []CallID) ([]Odd, error)
-}
-
-// Odd is an executed task that its owner should look at.
-type Odd struct {
-	Task      Task
-	StartedBy string // the node that started its attempt
+	Oversee(ctx context.Context, owner Owner, underWay []CallID) ([]Task, error)
 }
 
 // Dialer places calls.

@@ -68,7 +68,7 @@ func TestTheAnswerToAClaimIsLost(t *testing.T) {
 		return talk(time.Millisecond)(ctx, c, bridged)
 	}
 	onPostgres(t, rigOptions{dial: dial, stray: 500 * time.Millisecond}, func(r *rig, p *storetest.Proxy) {
-		swallowed := swallow(p, "INSERT INTO attempts")
+		swallowed := swallow(p, "INSERT INTO claims")
 		task := r.finished(r.add(1, 1, 0)[0].ID)
 		if !swallowed.Load() {
 			t.Fatal("no answer was lost: nothing is tested")
@@ -83,8 +83,8 @@ func TestTheAnswerToAClaimIsLost(t *testing.T) {
 // once.
 func TestTheAnswerToAResultIsLost(t *testing.T) {
 	for which, having := range map[string]string{
-		"of the bridge": "UPDATE attempts a SET bridged_at",
-		"of the end":    "UPDATE attempts a SET answered_at",
+		"of the bridge": "UPDATE tasks t SET status = v.status", // the first one
+		"of the end":    "COPY attempts",
 	} {
 		t.Run(which, func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +185,7 @@ func TestTheNetworkGoesSilentInAClaim(t *testing.T) {
 	onPostgres(t, o, func(r *rig, p *storetest.Proxy) {
 		var stranded atomic.Bool
 		p.Look(func(s storetest.Statement) storetest.Fate {
-			if s.IsCommit("INSERT INTO attempts") && stranded.CompareAndSwap(false, true) {
+			if s.IsCommit("INSERT INTO claims") && stranded.CompareAndSwap(false, true) {
 				p.Strand()
 			}
 			return storetest.Pass

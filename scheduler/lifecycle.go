@@ -33,7 +33,7 @@ type Transition struct {
 	Step    Step
 	Task    Task    // as it becomes
 	From    Guard   // what the row must still say
-	Attempt Attempt // inserted by start, deleted by what takes it back, else updated; see HasAttempt
+	Attempt Attempt // inserted by what ends it; see HasAttempt
 	Events  []Event
 	Slot    int // change of the queue's Running: +1, 0 or -1
 	// Settles says that it is known from now on how A took the attempt: from
@@ -115,9 +115,9 @@ func (t Task) Start(now time.Time, id CallID, node string, epoch int64) Transiti
 	n := &tr.Task
 	n.Status, n.ReadyAt = Executed, time.Time{}
 	n.PrevCallID, n.CallID, n.Node, n.Epoch, n.BridgedAt = t.CallID, id, node, epoch, time.Time{}
+	n.CalledAt, n.CalledBy = now, node
 	n.Attempts++
 	tr.Slot = 1
-	tr.Attempt = n.attempt(now)
 	if n.Attempts > n.Announced {
 		n.Announced = n.Attempts
 		if n.Attempts == 1 {
@@ -129,12 +129,12 @@ func (t Task) Start(now time.Time, id CallID, node string, epoch int64) Transiti
 	return tr.seal()
 }
 
-// attempt returns the row of the attempt under way. When it started is written
-// once, by Start.
-func (t Task) attempt(started time.Time) Attempt {
+// attempt returns the row of the attempt under way. It is written once, when
+// the attempt has ended; until then the task's row tells of it.
+func (t Task) attempt() Attempt {
 	return Attempt{
 		CallID: t.CallID, ClientID: t.ClientID, QueueID: t.QueueID, TaskID: t.ID, ExtensionID: t.ExtensionID,
-		Number: t.Attempts, Node: t.Node, From: t.ANumber, To: t.BNumber, ToE164: t.BNumberE164, StartedAt: started, Variables: t.Variables,
+		Number: t.Attempts, Node: t.CalledBy, From: t.ANumber, To: t.BNumber, ToE164: t.BNumberE164, StartedAt: t.CalledAt, Variables: t.Variables,
 	}
 }
 
@@ -143,7 +143,6 @@ func (t Task) Connect(now time.Time) Transition {
 	tr := t.begin(StepConnect, now)
 	tr.connect(now)
 	tr.Settles, tr.A = true, Answered
-	tr.Attempt = Attempt{CallID: t.CallID, BridgedAt: now}
 	return tr.seal()
 }
 
@@ -165,7 +164,7 @@ func (t Task) End(o Outcome, now time.Time) Transition {
 	}
 	tr := t.begin(StepEnd, now)
 	tr.Slot, tr.Settles, tr.A = -1, t.BridgedAt.IsZero(), o.Took(LegA)
-	tr.Attempt = t.attempt(time.Time{})
+	tr.Attempt = t.attempt()
 	tr.Attempt.close(o)
 	n := &tr.Task
 	n.Releases, n.FreeSince = 0, time.Time{}
@@ -225,7 +224,6 @@ func (t Task) Release(now time.Time) Transition {
 func (t Task) takeBack(step Step, now time.Time) Transition {
 	tr := t.begin(step, now)
 	tr.Slot, tr.Settles = -1, true
-	tr.Attempt = Attempt{CallID: t.CallID}
 	tr.Task.Attempts--
 	tr.Task.CallID = t.PrevCallID
 	return tr
@@ -261,7 +259,7 @@ func (t Task) Postpone(now, until time.Time) Transition {
 func (t Task) Lose(now time.Time) Transition {
 	tr := t.begin(StepLose, now)
 	tr.Slot, tr.Settles = -1, t.BridgedAt.IsZero()
-	tr.Attempt = t.attempt(time.Time{})
+	tr.Attempt = t.attempt()
 	tr.Attempt.lose(t.BridgedAt, now)
 	tr.Task.Releases, tr.Task.FreeSince = 0, time.Time{}
 	if !t.BridgedAt.IsZero() {
@@ -309,17 +307,18 @@ func (tr Transition) Refused(now time.Time) (refused Transition, ok bool) {
 	}
 	t := tr.Task
 	t.Status, t.CallID, t.Node, t.Epoch = Executed, tr.From.CallID, tr.From.Node, tr.From.Epoch
+	if !tr.HasAttempt() { // it was taken back
+		t.Attempts++
+	}
 	t.Result, t.Comment, t.EventSeq = "", "", t.EventSeq-len(tr.Events)
 	refused = t.begin(StepEnd, now)
 	refused.Callback = tr.Callback
 	refused.Slot, refused.Settles, refused.A = tr.Slot, tr.Settles, tr.A
-	refused.Attempt = Attempt{
-		CallID: t.CallID, BridgedAt: t.BridgedAt, EndedAt: now,
-		Result: CallFailed, HangupBy: InternalCancel, HangupCause: CauseName(CauseTemporary),
-	}
+	refused.Attempt = t.attempt()
+	refused.Attempt.lose(t.BridgedAt, now)
 	result := Failure
 	if !t.BridgedAt.IsZero() {
-		result, refused.Attempt.Result = Success, CallBridged
+		result = Success
 	}
 	for _, e := range tr.Events {
 		if e.Kind == EventSuccess {

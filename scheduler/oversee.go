@@ -24,12 +24,11 @@ func (d *Dispatcher) overseeCalls(ctx context.Context) {
 		return
 	}
 	now := d.o.Now()
-	for _, o := range odd {
-		task := o.Task
+	for _, task := range odd {
 		switch {
 		case task.CancelRequested && d.cut(task.CallID, CutAPI), d.has(task.CallID):
 		case now.Sub(task.UpdatedAt) <= d.o.Stray || !d.o.Lease.Valid():
-		case o.StartedBy != task.Node:
+		case task.CalledBy != task.Node:
 			// Taken over, and nobody was told: the answer was lost. It was dialled.
 			d.o.Log.Warn("a task taken over was not lost yet", "task", task.ID, "call", task.CallID)
 			d.Recover([]Task{task})

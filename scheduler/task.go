@@ -137,8 +137,10 @@ type Task struct {
 
 	// The attempt under way, or the latest one.
 	CallID          CallID
-	PrevCallID      CallID // what CallID was before this attempt began
-	Node            string // its owner while executed, else ""
+	PrevCallID      CallID    // what CallID was before this attempt began
+	CalledAt        time.Time `gorm:"serializer:instant"` // when it began
+	CalledBy        string    // the node that began it, and may have lost it to another
+	Node            string    // its owner while executed, else ""
 	Epoch           int64
 	BridgedAt       time.Time `gorm:"serializer:instant"`
 	CancelRequested bool

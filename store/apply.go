@@ -59,10 +59,13 @@ var updateTasks = statement{
 var startTasks = statement{
 	postgres: `UPDATE tasks t SET status = 'executed', ready_at = NULL, attempts = v.attempts, announced = v.announced,
 		event_seq = v.event_seq, call_id = v.call_id, prev_call_id = v.prev_call_id, node = ($9::text[])[1], epoch = ($10::bigint[])[1],
-		bridged_at = NULL, updated_at = ($11::timestamptz[])[1]
+		bridged_at = NULL, called_at = ($11::timestamptz[])[1], called_by = ($9::text[])[1], updated_at = ($11::timestamptz[])[1]
 	FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::text[])
 		AS v(id, queue_id, call_id, prev_call_id, attempts, announced, event_seq, from_status)
 	WHERE t.queue_id = v.queue_id AND t.id = v.id AND t.status = v.from_status RETURNING t.id`,
+	sqlite: `UPDATE tasks SET status = 'executed', ready_at = NULL, attempts = $5, announced = $6, event_seq = $7, call_id = $3,
+		prev_call_id = $4, node = $9, epoch = $10, bridged_at = NULL, called_at = $11, called_by = $9, updated_at = $11
+	WHERE id = $1 AND queue_id = $2 AND status = $8`,
 }
 
 // Apply writes a batch of transitions in one transaction, at most one a task,
@@ -184,7 +187,7 @@ func (t *tx) updateTasks(trs []scheduler.Transition) ([]bool, error) {
 	for starts < len(trs) && trs[starts].Step == scheduler.StepStart {
 		starts++
 	}
-	if t.postgres == nil || starts == 0 {
+	if starts == 0 {
 		return t.matched(updateTasks, transitionBatch(trs))
 	}
 	taken, err := t.matched(startTasks, startsBatch(trs[:starts]))
@@ -198,7 +201,7 @@ func (t *tx) updateTasks(trs []scheduler.Transition) ([]bool, error) {
 // startsBatch is of starts by one node at one time, as a claim makes them.
 func startsBatch(trs []scheduler.Transition) batch {
 	type T = scheduler.Transition
-	first := trs[:1]
+	task := &trs[0].Task
 	return batch{n: len(trs), columns: []column{
 		col(trs, taskOf),
 		col(trs, queueOf),
@@ -208,9 +211,9 @@ func startsBatch(trs []scheduler.Transition) batch {
 		col(trs, func(t *T) int { return t.Task.Announced }),
 		col(trs, func(t *T) int { return t.Task.EventSeq }),
 		col(trs, func(t *T) string { return string(t.From.Status) }),
-		col(first, func(t *T) string { return t.Task.Node }),
-		col(first, func(t *T) int64 { return t.Task.Epoch }),
-		timeCol(first, func(t *T) time.Time { return t.Task.UpdatedAt }),
+		constant(task.Node),
+		constant(task.Epoch),
+		constantTime(task.UpdatedAt),
 	}}
 }
 

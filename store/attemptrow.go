@@ -6,17 +6,18 @@ import (
 	"ringback/scheduler"
 )
 
+// Values of attemptBatch, in its order. On PostgreSQL rows are copied.
+const attemptColumns = `(call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+		started_at, variables, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs)`
+
 var insertAttempts = statement{
-	postgres: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
-		started_at, variables)
-	SELECT call_id, client_id::uuid, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables
-	FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
-		$9::text[], $10::text[], $11::timestamptz[], $12::text[])
-		AS u(call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164, started_at, variables)`,
-	sqlite: `INSERT INTO attempts (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
-		started_at, variables) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+	postgres: attemptColumns,
+	sqlite: `INSERT INTO attempts ` + attemptColumns + `
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 }
 
+// Attempts of calls without a task, which have no other row that tells of them
+// while they last.
 var connectAttempts = statement{
 	postgres: `UPDATE attempts a SET bridged_at = v.bridged_at
 	FROM unnest($1::text[], $2::timestamptz[]) AS v(call_id, bridged_at) WHERE a.call_id = v.call_id`,
@@ -33,59 +34,64 @@ var endAttempts = statement{
 		hangup_by = $7, simulated = $8, legs = $9 WHERE call_id = $1`,
 }
 
-var deleteAttempts = statement{
-	postgres: `DELETE FROM attempts WHERE call_id = ANY($1::text[])`,
-	sqlite:   `DELETE FROM attempts WHERE call_id = $1`,
-}
-
-// writeAttempts writes the attempt rows of transitions that were taken.
+// writeAttempts writes the attempt rows of transitions that were taken: one
+// that has ended, and of a call without a task as soon as it begins.
 func (t *tx) writeAttempts(trs []scheduler.Transition) error {
-	byStep := map[scheduler.Step][]scheduler.Attempt{}
+	var whole, bridged, ended []scheduler.Attempt
 	for i := range trs {
-		if !trs[i].HasAttempt() {
-			continue
+		tr := &trs[i]
+		switch {
+		case !tr.HasAttempt():
+		case !tr.Callback, tr.Step == scheduler.StepStart:
+			if whole == nil {
+				whole = make([]scheduler.Attempt, 0, len(trs)-i)
+			}
+			whole = append(whole, tr.Attempt)
+		case tr.Step == scheduler.StepConnect:
+			bridged = append(bridged, tr.Attempt)
+		default:
+			ended = append(ended, tr.Attempt)
 		}
-		step := trs[i].Step
-		switch step {
-		case scheduler.StepLose:
-			step = scheduler.StepEnd
-		case scheduler.StepSkip, scheduler.StepPostpone:
-			step = scheduler.StepRelease
-		}
-		if byStep[step] == nil {
-			byStep[step] = make([]scheduler.Attempt, 0, len(trs)-i)
-		}
-		byStep[step] = append(byStep[step], trs[i].Attempt)
 	}
-	variables, err := jsonCol(byStep[scheduler.StepStart], "{}", func(a *scheduler.Attempt) any { return &a.Variables })
-	if err != nil {
+	if err := t.insertAttempts(whole); err != nil {
 		return err
 	}
-	legs, err := jsonCol(byStep[scheduler.StepEnd], "[]", func(a *scheduler.Attempt) any { return &a.Legs })
-	if err != nil {
-		return err
-	}
-	if err := t.exec(insertAttempts, startBatch(byStep[scheduler.StepStart], variables)); err != nil {
-		return err
-	}
-	connected := byStep[scheduler.StepConnect]
-	if err := t.exec(connectAttempts, batch{n: len(connected), columns: []column{
-		col(connected, callID), timeCol(connected, func(a *scheduler.Attempt) time.Time { return a.BridgedAt }),
+	if err := t.exec(connectAttempts, batch{n: len(bridged), columns: []column{
+		col(bridged, callID), timeCol(bridged, func(a *scheduler.Attempt) time.Time { return a.BridgedAt }),
 	}}); err != nil {
 		return err
 	}
-	if err := t.exec(endAttempts, endBatch(byStep[scheduler.StepEnd], legs)); err != nil {
+	outcome, err := outcomeColumns(ended)
+	if err != nil {
 		return err
 	}
-	released := byStep[scheduler.StepRelease]
-	return t.exec(deleteAttempts, batch{n: len(released), columns: []column{col(released, callID)}})
+	return t.exec(endAttempts, batch{n: len(ended), columns: append([]column{col(ended, callID)}, outcome...)})
+}
+
+func (t *tx) insertAttempts(rows []scheduler.Attempt) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	b, err := attemptBatch(rows)
+	if err != nil {
+		return err
+	}
+	if t.postgres != nil {
+		return t.load("attempts", insertAttempts.postgres, b)
+	}
+	return t.exec(insertAttempts, b)
 }
 
 func callID(a *scheduler.Attempt) string { return string(a.CallID) }
 
-func startBatch(rows []scheduler.Attempt, variables column) batch {
+func attemptBatch(rows []scheduler.Attempt) (batch, error) {
 	type A = scheduler.Attempt
-	return batch{n: len(rows), columns: []column{
+	variables, err := jsonCol(rows, "{}", func(a *A) any { return &a.Variables })
+	if err != nil {
+		return batch{}, err
+	}
+	outcome, err := outcomeColumns(rows)
+	return batch{n: len(rows), columns: append([]column{
 		col(rows, callID),
 		col(rows, func(a *A) string { return string(a.ClientID) }),
 		col(rows, func(a *A) int64 { return int64(a.QueueID) }),
@@ -98,13 +104,14 @@ func startBatch(rows []scheduler.Attempt, variables column) batch {
 		col(rows, func(a *A) string { return a.ToE164 }),
 		timeCol(rows, func(a *A) time.Time { return a.StartedAt }),
 		variables,
-	}}
+	}, outcome...)}, err
 }
 
-func endBatch(rows []scheduler.Attempt, legs column) batch {
+// outcomeColumns are what the end of an attempt tells.
+func outcomeColumns(rows []scheduler.Attempt) ([]column, error) {
 	type A = scheduler.Attempt
-	return batch{n: len(rows), columns: []column{
-		col(rows, callID),
+	legs, err := jsonCol(rows, "[]", func(a *A) any { return &a.Legs })
+	return []column{
 		timeCol(rows, func(a *A) time.Time { return a.AnsweredAt }),
 		timeCol(rows, func(a *A) time.Time { return a.BridgedAt }),
 		timeCol(rows, func(a *A) time.Time { return a.EndedAt }),
@@ -113,5 +120,5 @@ func endBatch(rows []scheduler.Attempt, legs column) batch {
 		col(rows, func(a *A) string { return string(a.HangupBy) }),
 		col(rows, func(a *A) bool { return a.Simulated }),
 		legs,
-	}}
+	}, err
 }

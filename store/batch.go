@@ -39,6 +39,15 @@ func col[R, T any](rows []R, get func(*R) T) column {
 	return column{array: values, at: func(i int) any { return values[i] }}
 }
 
+// constant makes a column of one value that every row has. On PostgreSQL it is
+// an array of one.
+func constant[T any](v T) column { return column{array: []T{v}, at: func(int) any { return v }} }
+
+// constantTime is constant of a time that is not zero.
+func constantTime(v time.Time) column {
+	return column{array: []time.Time{v}, at: func(int) any { return nullable(v) }}
+}
+
 // timeCol makes a column of times; the zero time is NULL.
 func timeCol[R any](rows []R, get func(*R) time.Time) column {
 	values := make([]time.Time, len(rows))

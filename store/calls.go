@@ -8,6 +8,10 @@ import (
 	"ringback/scheduler"
 )
 
+// allCalls is the view of attempts as they are stored and of those under way, of
+// which their tasks' rows tell.
+const allCalls = "calls"
+
 // Calls returns the calls of a client, live ones included, ordered by when
 // they began.
 func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
@@ -19,7 +23,7 @@ func (s *Store) Calls(ctx context.Context, client scheduler.ClientID, f schedule
 func (s *Store) pageOfCalls(ctx context.Context, client scheduler.ClientID, all *gorm.DB, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
 	db, page := s.reads.WithContext(ctx), all
 	if p.AfterCall != "" {
-		last, err := one[scheduler.Attempt](db.Where("client_id = ? AND call_id = ?", client, p.AfterCall), "there is no call %s to go on after", p.AfterCall)
+		last, err := one[scheduler.Attempt](db.Table(allCalls).Where("client_id = ? AND call_id = ?", client, p.AfterCall), "there is no call %s to go on after", p.AfterCall)
 		if err != nil {
 			return scheduler.List[scheduler.Attempt]{}, err
 		}
@@ -68,7 +72,7 @@ func (s *Store) EachCall(ctx context.Context, client scheduler.ClientID, f sched
 
 // calls selects the calls of a client by a filter.
 func (s *Store) calls(ctx context.Context, client scheduler.ClientID, f scheduler.CallFilter) *gorm.DB {
-	q := s.reads.WithContext(ctx).Model(&scheduler.Attempt{}).Where("client_id = ?", client)
+	q := s.reads.WithContext(ctx).Table(allCalls).Where("client_id = ?", client)
 	if !f.From.IsZero() {
 		q = q.Where("started_at >= ?", f.From.UTC())
 	}
@@ -96,7 +100,7 @@ func (s *Store) calls(ctx context.Context, client scheduler.ClientID, f schedule
 // CallByID returns a call of a client, live or ended.
 func (s *Store) CallByID(ctx context.Context, client scheduler.ClientID, id scheduler.CallID) (scheduler.Attempt, error) {
 	db := s.reads.WithContext(ctx)
-	a, err := one[scheduler.Attempt](db.Where("client_id = ? AND call_id = ?", client, id), "there is no call %s", id)
+	a, err := one[scheduler.Attempt](db.Table(allCalls).Where("client_id = ? AND call_id = ?", client, id), "there is no call %s", id)
 	if err != nil {
 		return a, err
 	}

@@ -246,7 +246,7 @@ func TestTakeOverWaitsForAClaimInFlight(t *testing.T) {
 	release := sync.OnceFunc(func() { close(through) })
 	defer release()
 	p.Look(func(s storetest.Statement) storetest.Fate {
-		if s.IsCommit("INSERT INTO attempts") {
+		if s.IsCommit("INSERT INTO claims") {
 			close(failpoint)
 			<-through
 		}

@@ -51,10 +51,10 @@ const (
 
 	readExecutedSQLite = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed' ORDER BY t.id`
 
-	readOdd = `SELECT ` + taskColumns + `, a.node` + namedTasks + ` JOIN attempts a ON a.call_id = t.call_id` + executing + `
+	readOdd = `SELECT ` + taskColumns + namedTasks + executing + `
 		AND (t.cancel_requested OR t.call_id <> ALL ($2::text[])) ORDER BY t.id`
 
-	readOddSQLite = `SELECT ` + taskColumns + `, a.node FROM tasks t JOIN attempts a ON a.call_id = t.call_id WHERE t.node = $1 AND t.status = 'executed'
+	readOddSQLite = `SELECT ` + taskColumns + ` FROM tasks t WHERE t.node = $1 AND t.status = 'executed'
 		AND (t.cancel_requested OR t.call_id NOT IN (SELECT value FROM json_each($2))) ORDER BY t.id`
 )
 
@@ -219,7 +219,7 @@ func (t *tx) takeOver(owner scheduler.Owner, node string, now time.Time) ([]sche
 // Oversee returns the owner's executed tasks that it should look at: those
 // that are to be cancelled, and those whose call is not among the calls under
 // way.
-func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []scheduler.CallID) ([]scheduler.Odd, error) {
+func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []scheduler.CallID) ([]scheduler.Task, error) {
 	ctx, cancel := s.within(ctx, workerPatience)
 	defer cancel()
 	ids := make([]string, len(underWay))
@@ -240,7 +240,5 @@ func (s *Store) Oversee(ctx context.Context, owner scheduler.Owner, underWay []s
 		s.log.Error("the list of what this node executes cannot be shortened; the next look tries again", "err", err)
 	}
 	t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
-	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, o *scheduler.Odd) error {
-		return scanTask(r, &o.Task, &o.StartedBy)
-	})
+	return collect(t, query, []any{owner.Node, known}, func(r *sql.Rows, task *scheduler.Task) error { return scanTask(r, task) })
 }

@@ -75,7 +75,7 @@ func TestOverseeShowsWhatHasNoCall(t *testing.T) {
 		owner := w.join("n1")
 		started := w.claim(owner, 2).Started
 		odd, err := w.s.Oversee(context.Background(), owner, []scheduler.CallID{started[0].Call.ID})
-		if err != nil || len(odd) != 1 || odd[0].Task.ID != started[1].Call.Task || odd[0].StartedBy != "n1" {
+		if err != nil || len(odd) != 1 || odd[0].ID != started[1].Call.Task || odd[0].CalledBy != "n1" {
 			w.Errorf("%d odd tasks: %v", len(odd), err)
 		}
 	})

@@ -27,7 +27,7 @@ var deleteLive = statement{
 
 // What a node that is gone has left.
 const forgetLive = `DELETE FROM live_calls WHERE NOT EXISTS
-	(SELECT 1 FROM attempts a WHERE a.call_id = live_calls.call_id AND a.ended_at IS NULL)`
+	(SELECT 1 FROM calls c WHERE c.call_id = live_calls.call_id AND c.ended_at IS NULL)`
 
 // liveCall is the legs of a call under way.
 type liveCall struct {
@@ -62,7 +62,7 @@ func (s *Store) SaveLive(ctx context.Context, calls []scheduler.LiveCall, over [
 func (s *Store) LiveCalls(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
 	db := s.reads.WithContext(ctx)
 	known := db.Raw("SELECT call_id FROM live_calls WHERE client_id = ? UNION SELECT call_id FROM callbacks WHERE client_id = ?", client, client)
-	all := db.Model(&scheduler.Attempt{}).Where("client_id = ? AND ended_at IS NULL AND call_id IN (?)", client, known).Session(&gorm.Session{})
+	all := db.Table(allCalls).Where("client_id = ? AND ended_at IS NULL AND call_id IN (?)", client, known).Session(&gorm.Session{})
 	return s.pageOfCalls(ctx, client, all, p)
 }
 

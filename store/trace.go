@@ -60,7 +60,7 @@ func (s *Store) Trace(ctx context.Context, client scheduler.ClientID, queue sche
 		return scheduler.Trace{}, err
 	}
 	trace, db := scheduler.Trace{Task: task}, s.reads.WithContext(ctx)
-	if err := db.Where("client_id = ? AND task_id = ?", client, id).Order("number").Find(&trace.Attempts).Error; err != nil {
+	if err := db.Table(allCalls).Where("client_id = ? AND task_id = ?", client, id).Order("number").Find(&trace.Attempts).Error; err != nil {
 		return trace, err
 	}
 	if err := db.Where("queue_id = ? AND task_id = ?", queue, id).Find(&trace.Steps).Error; err != nil {

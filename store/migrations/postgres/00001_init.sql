@@ -241,6 +241,8 @@ CREATE TABLE tasks (
     event_seq        integer     NOT NULL DEFAULT 0,
     call_id          text        COLLATE "C" NOT NULL DEFAULT '',
     prev_call_id     text        COLLATE "C" NOT NULL DEFAULT '',
+    called_at        timestamptz, -- when the attempt of call_id began, and by whom
+    called_by        text        NOT NULL DEFAULT '',
     node             text        NOT NULL DEFAULT '',
     epoch            bigint      NOT NULL DEFAULT 0,
     bridged_at       timestamptz,
@@ -379,9 +381,9 @@ CREATE TABLE external_ids (
 );
 CREATE INDEX external_ids_age ON external_ids (created_at);
 
--- One row per dialling, live or ended; ended it is the CDR. It outlives its task,
--- and only a transition of a task writes it, or of a call without one (task 0):
--- their rows have the foreign keys.
+-- One row per dialling that has ended, the CDR; of a call without a task (task 0) from
+-- its beginning. It outlives its task, and only a transition of a task writes it, or of
+-- such a call: their rows have the foreign keys.
 CREATE TABLE attempts (
     call_id      text        COLLATE "C" PRIMARY KEY,
     client_id    uuid        NOT NULL,
@@ -404,9 +406,21 @@ CREATE TABLE attempts (
     legs         text        NOT NULL DEFAULT '[]', -- JSON that nothing here looks into, as the next
     variables    text        NOT NULL DEFAULT '{}',
     CHECK ((ended_at IS NULL) = (result = ''))
-) WITH (fillfactor = 30);
+);
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
+
+-- With those of tasks that are under way: what their rows say of them.
+CREATE VIEW calls AS
+    SELECT call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+        started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
+    FROM attempts
+    UNION ALL
+    SELECT t.call_id, t.client_id, t.queue_id, t.id, t.extension_id, t.attempts, t.called_by, t.a_number, t.b_number, t.b_number_e164,
+        t.called_at, NULL, t.bridged_at, NULL, '', '', '', false, '[]', t.variables::text
+    FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
+    JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
+    WHERE t.status = 'executed';
 
 -- Answered legs of networks that do not end with the process: what it takes to
 -- end them after it. epoch 0: the node took them over.
@@ -613,6 +627,7 @@ CREATE TABLE once_keys (
 CREATE INDEX once_keys_age ON once_keys (created_at);
 
 -- +goose Down
+DROP VIEW calls;
 DROP TABLE mails;
 DROP TABLE account_task_runs;
 DROP TABLE account_tasks;

@@ -239,6 +239,8 @@ CREATE TABLE tasks (
     event_seq        integer     NOT NULL DEFAULT 0,
     call_id          text        NOT NULL DEFAULT '',
     prev_call_id     text        NOT NULL DEFAULT '',
+    called_at        TIMESTAMP, -- when the attempt of call_id began, and by whom
+    called_by        text        NOT NULL DEFAULT '',
     node             text        NOT NULL DEFAULT '',
     epoch            integer      NOT NULL DEFAULT 0,
     bridged_at       TIMESTAMP,
@@ -305,9 +307,9 @@ CREATE TABLE external_ids (
 );
 CREATE INDEX external_ids_age ON external_ids (created_at);
 
--- One row per dialling, live or ended; ended it is the CDR. It outlives its task,
--- and only a transition of a task writes it, or of a call without one (task 0):
--- their rows have the foreign keys.
+-- One row per dialling that has ended, the CDR; of a call without a task (task 0) from
+-- its beginning. It outlives its task, and only a transition of a task writes it, or of
+-- such a call: their rows have the foreign keys.
 CREATE TABLE attempts (
     call_id      text        PRIMARY KEY,
     client_id    text        NOT NULL,
@@ -333,6 +335,16 @@ CREATE TABLE attempts (
 );
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
+
+-- With those of tasks that are under way: what their rows say of them.
+CREATE VIEW calls AS
+    SELECT call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+        started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
+    FROM attempts
+    UNION ALL
+    SELECT call_id, client_id, queue_id, id, extension_id, attempts, called_by, a_number, b_number, b_number_e164,
+        called_at, NULL, bridged_at, NULL, '', '', '', false, '[]', variables
+    FROM tasks WHERE status = 'executed';
 
 -- Answered legs of networks that do not end with the process: what it takes to
 -- end them after it. epoch 0: the node took them over.
@@ -539,6 +551,7 @@ CREATE TABLE once_keys (
 CREATE INDEX once_keys_age ON once_keys (created_at);
 
 -- +goose Down
+DROP VIEW calls;
 DROP TABLE mails;
 DROP TABLE account_task_runs;
 DROP TABLE account_tasks;
