@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"math/rand/v2"
 	"slices"
@@ -21,7 +22,10 @@ const lockAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER 
 const lockChosen = `SELECT queue_id FROM queue_runtime WHERE queue_id = ANY($2::bigint[]) AND wake_at <= $1
 	ORDER BY queue_id FOR NO KEY UPDATE SKIP LOCKED`
 
-const findAwake = `SELECT queue_id FROM queue_runtime WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2`
+// One row if there is no queue, so that whoever is fenced hears of it.
+const findAwake = `SELECT EXISTS (SELECT 1 FROM nodes WHERE id = $2 AND epoch = $3), coalesce(w.queue_id, 0), w.wake_at
+	FROM (SELECT 1) AS one LEFT JOIN (SELECT queue_id, wake_at FROM queue_runtime WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT $1) w ON true
+	ORDER BY w.wake_at`
 
 const listAwake = `SELECT r.queue_id, q.client_id, q.priority FROM (SELECT queue_id FROM queue_runtime
 	WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2) r JOIN queues q ON q.id = r.queue_id`
@@ -35,14 +39,36 @@ const (
 	lastRuntime = `SELECT coalesce(max(queue_id), 0) FROM queue_runtime`
 )
 
-// lockAwakeQueues locks at most n queues in which something may start, leaving
-// out those that another transaction holds. If there are more, the clients have
-// fair shares of the n.
-func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
-	ids, err := t.awakeIDs(findAwake, now, n+1)
-	if err != nil || len(ids) == 0 {
-		return nil, err
+// awake returns some queues in which something may start, at most n, and when
+// that of the others may be that has the earliest. ErrFenced if the epoch of the
+// owner was raised.
+func (s *Store) awake(ctx context.Context, owner scheduler.Owner, now time.Time, n int) (ids []scheduler.QueueID, next time.Time, err error) {
+	type waking struct {
+		mine  bool
+		queue scheduler.QueueID // 0: none
+		at    time.Time
 	}
+	t := &tx{Store: s, ctx: ctx, pool: s.reads.Statement.ConnPool}
+	first, err := collect(t, findAwake, []any{n, owner.Node, owner.Epoch}, func(r *sql.Rows, w *waking) error {
+		return r.Scan(&w.mine, &w.queue, nullTime{&w.at})
+	})
+	for _, w := range first {
+		switch {
+		case !w.mine:
+			return nil, time.Time{}, scheduler.ErrFenced
+		case w.queue == 0 || w.at.After(now):
+			return ids, w.at, err
+		}
+		ids = append(ids, w.queue)
+	}
+	return ids, time.Time{}, err
+}
+
+// lockAwakeQueues locks at most n queues in which something may start, of those
+// that were awake or of all, leaving out those that another transaction holds.
+// If there are more, the clients have fair shares of the n.
+func (t *tx) lockAwakeQueues(ids []scheduler.QueueID, now time.Time, n int) ([]lockedQueue, error) {
+	var err error
 	if len(ids) > n {
 		awake, err := t.listAwake(now)
 		if err != nil {
@@ -56,7 +82,8 @@ func (t *tx) lockAwakeQueues(now time.Time, n int) ([]lockedQueue, error) {
 			return nil, err
 		}
 	} else if t.postgres != nil {
-		if ids, err = t.awakeIDs(lockAwake, now, n); err != nil || len(ids) == 0 {
+		ids, err = collect(t, lockAwake, []any{now.UTC(), n}, scanID)
+		if err != nil || len(ids) == 0 {
 			return nil, err
 		}
 	}
@@ -85,10 +112,6 @@ func (t *tx) listAwake(now time.Time) ([]scheduler.Awake, error) {
 	}
 	slices.SortFunc(awake, func(a, b scheduler.Awake) int { return cmp.Compare(a.Queue, b.Queue) })
 	return slices.Compact(awake), nil
-}
-
-func (t *tx) awakeIDs(query string, now time.Time, n int) ([]scheduler.QueueID, error) {
-	return collect(t, query, []any{now.UTC(), n}, scanID)
 }
 
 func scanID(r *sql.Rows, id *scheduler.QueueID) error { return r.Scan(id) }

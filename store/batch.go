@@ -22,6 +22,7 @@ type statement struct {
 type batch struct {
 	n       int
 	columns []column
+	answers int // how many rows are expected of a query, if not one for each
 }
 
 // column is a parameter's value in every row.
@@ -173,7 +174,7 @@ func collect[T any](t *tx, query string, args []any, scan func(*sql.Rows, *T) er
 // one statement on PostgreSQL, by one for each on SQLite.
 func gather[T any](t *tx, st statement, b batch, scan func(row, *T) error) (all []T, err error) {
 	if t.postgres != nil {
-		all = make([]T, 0, b.n)
+		all = make([]T, 0, max(b.n, b.answers))
 		err = t.ask(st.postgres, b, func(r row) error {
 			all = append(all, *new(T))
 			return scan(r, &all[len(all)-1])

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"ringback/scheduler"
@@ -17,38 +19,31 @@ const queuesAClaim = 40
 
 // ratedHeads is how many heads are read of a queue with a start rate, of which
 // a claim starts one: the others may have expired.
-const ratedHeads = 16
+const ratedHeads = 4
 
-// The due tasks at the head of a queue, narrow: most of what is looked at does
-// not start. The LATERAL walks tasks_ready of each queue in order and stops at
-// its limit.
+// The due tasks at the head of a queue, whole, with what calls them: most of
+// what is looked at starts. The LATERAL walks tasks_ready of each queue in order
+// and stops at its limit.
 var readHeads = statement{
-	postgres: `SELECT t.queue_id, t.id, t.extension_id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
-	FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS u(queue_id, n, now)
-	CROSS JOIN LATERAL (SELECT queue_id, id, ready_at, deadline, extension_id FROM tasks
-		WHERE queue_id = u.queue_id AND ready_at <= u.now ORDER BY ready_at, id LIMIT u.n) t
-	JOIN extensions e ON e.id = t.extension_id
-	ORDER BY t.queue_id, t.ready_at, t.id`,
-	sqlite: `SELECT t.queue_id, t.id, t.extension_id, t.ready_at, t.deadline, e.blocked OR e.deleted_at IS NOT NULL
+	postgres: `SELECT ` + headColumns + `
+	FROM unnest($1::bigint[], $2::bigint[]) AS u(queue_id, n)
+	CROSS JOIN LATERAL (SELECT * FROM tasks WHERE queue_id = u.queue_id AND ready_at <= ($3::timestamptz[])[1]
+		ORDER BY ready_at, id LIMIT u.n) t
+	JOIN extensions e ON e.id = t.extension_id`,
+	sqlite: `SELECT ` + headColumns + `
 	FROM tasks t JOIN extensions e ON e.id = t.extension_id
 	WHERE t.queue_id = $1 AND t.ready_at <= $3 ORDER BY t.ready_at, t.id LIMIT $2`,
 }
 
-// What admission decided about, whole, with what calls it.
-var readDecided = statement{
-	postgres: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani, e.trunk
-	FROM unnest($1::bigint[], $2::bigint[]) AS u(queue_id, id)
-	JOIN tasks t ON t.queue_id = u.queue_id AND t.id = u.id JOIN extensions e ON e.id = t.extension_id`,
-	sqlite: `SELECT ` + taskColumns + `, e.caller_id_name, e.ani, e.trunk
-	FROM tasks t JOIN extensions e ON e.id = t.extension_id WHERE t.queue_id = $1 AND t.id = $2`,
-}
+const headColumns = taskColumns + `, e.caller_id_name, e.ani, e.trunk, e.blocked OR e.deleted_at IS NOT NULL`
 
 const nextWake = `SELECT wake_at FROM queue_runtime WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`
 
-// decided is a task that starts or ends, and the extension it calls for.
-type decided struct {
-	task scheduler.Task
-	ext  scheduler.Extension
+// due is a task at the head of its queue, and the extension it calls for.
+type due struct {
+	task    scheduler.Task
+	ext     scheduler.Extension
+	blocked bool // the extension may not call
 }
 
 // Claim starts tasks that may start at now, at most room of them, as their
@@ -57,12 +52,19 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 	ctx, cancel := s.within(ctx, workerPatience)
 	defer cancel()
 	var claimed scheduler.Claimed
-	err := s.write(ctx, func(t *tx) error {
+	// What is asleep is seen without a transaction, and so without the writer of
+	// SQLite: most looks find nothing.
+	awake, next, err := s.awake(ctx, owner, now, queuesAClaim+1)
+	if err != nil || len(awake) == 0 {
+		claimed.Next = next
+		return claimed, err
+	}
+	err = s.write(ctx, func(t *tx) error {
 		claimed = scheduler.Claimed{}
 		if err := t.fence(owner); err != nil {
 			return err
 		}
-		locked, err := t.lockAwakeQueues(now, queuesAClaim)
+		locked, err := t.lockAwakeQueues(awake, now, queuesAClaim)
 		if err != nil {
 			return err
 		}
@@ -82,7 +84,7 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 
 // start plans the locked queues and writes what was decided.
 func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner scheduler.Owner, now time.Time, room int) error {
-	ready, err := t.readHeads(locked, now, room)
+	ready, heads, err := t.readHeads(locked, now, room)
 	if err != nil {
 		return err
 	}
@@ -90,17 +92,14 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 		return err
 	}
 	verdicts := scheduler.Plan(ready, room, now)
-	tasks, err := t.readDecided(verdicts)
-	if err != nil {
-		return err
-	}
-	trs := make([]scheduler.Transition, 0, len(tasks)) // starts first
-	claimed.Started = make([]scheduler.Started, 0, len(tasks))
+	most := min(room, len(heads))
+	trs := make([]scheduler.Transition, 0, most) // starts first
+	claimed.Started = make([]scheduler.Started, 0, most)
 	for i := range verdicts {
 		v := &verdicts[i]
 		locked[i].runtime.Hold, locked[i].runtime.NextStart = v.Hold, v.NextStart
 		for _, id := range v.Start {
-			d := tasks[id]
+			d := heads[id]
 			tr := d.task.Start(now, scheduler.NewCallID(now), owner.Node, owner.Epoch).
 				Asks(time.Duration(locked[i].queue.BeforeWait) * time.Millisecond)
 			trs = append(trs, tr)
@@ -109,7 +108,7 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 			})
 		}
 		for _, drop := range v.Finish {
-			tr := tasks[drop.Task].task.Drop(now, drop.Comment)
+			tr := heads[drop.Task].task.Drop(now, drop.Comment)
 			claimed.Dropped = append(claimed.Dropped, tr)
 		}
 	}
@@ -125,11 +124,11 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 	return t.saveRuntimes(locked)
 }
 
-// readHeads returns the locked queues as admission sees them. Of each it reads
-// as much as its share of the room could be, and one more than it has slots, so
-// that an expired head of a full queue is seen; a claim that comes back full is
-// followed by another.
-func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, error) {
+// readHeads returns the locked queues as admission sees them, and their heads.
+// Of each it reads as much as its share of the room could be, and one more than
+// it has slots, so that an expired head of a full queue is seen; a claim that
+// comes back full is followed by another.
+func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, map[scheduler.TaskID]*due, error) {
 	weights := map[scheduler.ClientID]int{}
 	for _, l := range locked {
 		weights[l.queue.ClientID] += l.queue.Weight()
@@ -144,54 +143,33 @@ func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]schedul
 		}
 		return int64(min(room, share, max(l.queue.Limit-l.runtime.Running, 0)+1))
 	}
-	type head struct {
-		queue scheduler.QueueID
-		scheduler.Head
-	}
-	heads, err := gather(t, readHeads, batch{n: len(locked), columns: []column{
+	heads, err := gather(t, readHeads, batch{n: len(locked), answers: min(room, len(locked)*ratedHeads), columns: []column{
 		col(locked, func(l *lockedQueue) int64 { return int64(l.queue.ID) }),
 		col(locked, n),
-		timeCol(locked, func(*lockedQueue) time.Time { return now }),
-	}}, func(r row, h *head) error {
-		return r.Scan(&h.queue, &h.Task, &h.Extension, nullTime{&h.Due}, nullTime{&h.Deadline}, &h.Blocked)
+		constantTime(now),
+	}}, func(r row, d *due) error {
+		err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI, &d.ext.Trunk, &d.blocked)
+		d.ext.ID = d.task.ExtensionID
+		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	byQueue := make(map[scheduler.QueueID][]scheduler.Head, len(locked))
-	for _, h := range heads {
-		byQueue[h.queue] = append(byQueue[h.queue], h.Head)
+	byID := make(map[scheduler.TaskID]*due, len(heads))
+	for i := range heads {
+		d := &heads[i]
+		byID[d.task.ID] = d
+		byQueue[d.task.QueueID] = append(byQueue[d.task.QueueID], scheduler.Head{
+			Task: d.task.ID, Extension: d.task.ExtensionID, Due: d.task.ReadyAt, Deadline: d.task.Deadline, Blocked: d.blocked,
+		})
 	}
 	ready := make([]scheduler.Ready, len(locked))
 	for i, l := range locked {
-		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime, Window: l.window, Head: byQueue[l.queue.ID]}
+		head := byQueue[l.queue.ID]
+		// A join keeps no order that it was not asked for.
+		slices.SortFunc(head, func(a, b scheduler.Head) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Task, b.Task)) })
+		ready[i] = scheduler.Ready{Queue: l.queue, Runtime: l.runtime, Window: l.window, Head: head}
 	}
-	return ready, nil
-}
-
-// readDecided reads the tasks that the verdicts start or finish.
-func (t *tx) readDecided(verdicts []scheduler.Verdict) (map[scheduler.TaskID]*decided, error) {
-	var queues, ids []int64
-	for _, v := range verdicts {
-		for _, id := range v.Start {
-			queues, ids = append(queues, int64(v.Queue)), append(ids, int64(id))
-		}
-		for _, drop := range v.Finish {
-			queues, ids = append(queues, int64(v.Queue)), append(ids, int64(drop.Task))
-		}
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	rows, err := gather(t, readDecided, batch{n: len(ids), columns: []column{col(queues, same), col(ids, same)}},
-		func(r row, d *decided) error {
-			err := scanTask(r, &d.task, &d.ext.CallerIDName, &d.ext.ANI, &d.ext.Trunk)
-			d.ext.ID = d.task.ExtensionID
-			return err
-		})
-	byID := make(map[scheduler.TaskID]*decided, len(rows))
-	for i := range rows {
-		byID[rows[i].task.ID] = &rows[i]
-	}
-	return byID, err
+	return ready, byID, nil
 }
