@@ -68,6 +68,27 @@ var startTasks = statement{
 	WHERE id = $1 AND queue_id = $2 AND status = $8`,
 }
 
+// An end by one owner changes this alone. It clears what only an attempt has, and
+// what a cancel asked for: see honourCancels. What every row is compared to looks
+// like a value of v: of constants the planner believes that no row has them, as
+// when it counted, and walks the table.
+var endTasks = statement{
+	postgres: `UPDATE tasks t SET status = v.status, result = v.result, comment = v.comment, ready_at = v.ready_at,
+		tries_spent = v.tries_spent, caller_spent = v.caller_spent, reached = v.reached, releases = 0, free_since = NULL,
+		event_seq = v.event_seq, node = '', epoch = 0, bridged_at = v.bridged_at, cancel_requested = false, updated_at = v.updated_at
+	FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::integer[],
+		$9::integer[], $10::boolean[], $11::integer[], $12::timestamptz[], $13::timestamptz[])
+		AS v(id, queue_id, from_call, status, result, comment, ready_at, tries_spent, caller_spent, reached, event_seq, bridged_at, updated_at)
+	WHERE t.queue_id = v.queue_id AND t.id = v.id AND t.call_id = v.from_call
+		AND (t.status, t.node, t.epoch) = (CASE WHEN v.id > 0 THEN 'executed' END, CASE WHEN v.id > 0 THEN ($14::text[])[1] END,
+			CASE WHEN v.id > 0 THEN ($15::bigint[])[1] END)
+	RETURNING t.id`,
+	sqlite: `UPDATE tasks SET status = $4, result = $5, comment = $6, ready_at = $7,
+		tries_spent = $8, caller_spent = $9, reached = $10, releases = 0, free_since = NULL,
+		event_seq = $11, node = '', epoch = 0, bridged_at = $12, cancel_requested = false, updated_at = $13
+	WHERE id = $1 AND queue_id = $2 AND status = 'executed' AND call_id = $3 AND node = $14 AND epoch = $15`,
+}
+
 // Apply writes a batch of transitions in one transaction, at most one a task,
 // and says of each whether it was taken: one that was not had been overtaken.
 // owner is the node that writes what it executes; the zero Owner may only
@@ -183,20 +204,55 @@ func (t *tx) apply(locked []lockedQueue, trs []scheduler.Transition) ([]bool, er
 // updateTasks writes the tasks of transitions, and says which it found as they
 // must be.
 func (t *tx) updateTasks(trs []scheduler.Transition) ([]bool, error) {
-	starts := 0
-	for starts < len(trs) && trs[starts].Step == scheduler.StepStart {
-		starts++
+	taken := make([]bool, len(trs))
+	var sorts [3][]int
+	for i := range trs {
+		sort := wholly
+		switch {
+		case trs[i].Step == scheduler.StepStart:
+			sort = starting
+		case trs[i].Step == scheduler.StepEnd && trs[i].From.Node == trs[0].From.Node && trs[i].From.Epoch == trs[0].From.Epoch:
+			sort = ending
+		}
+		sorts[sort] = append(sorts[sort], i)
 	}
-	if starts == 0 {
-		return t.matched(updateTasks, transitionBatch(trs))
+	for sort, places := range sorts {
+		if len(places) == 0 {
+			continue
+		}
+		some := trs
+		if len(places) < len(trs) {
+			some = make([]scheduler.Transition, len(places))
+			for i, place := range places {
+				some[i] = trs[place]
+			}
+		}
+		var found []bool
+		var err error
+		switch sort {
+		case starting:
+			found, err = t.matched(startTasks, startsBatch(some))
+		case ending:
+			found, err = t.matched(endTasks, endsBatch(some))
+		default:
+			found, err = t.matched(updateTasks, transitionBatch(some))
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, place := range places {
+			taken[place] = found[i]
+		}
 	}
-	taken, err := t.matched(startTasks, startsBatch(trs[:starts]))
-	if err != nil || starts == len(trs) {
-		return taken, err
-	}
-	others, err := t.matched(updateTasks, transitionBatch(trs[starts:]))
-	return append(taken, others...), err
+	return taken, nil
 }
+
+// The ways in which transitions are written.
+const (
+	starting = iota
+	ending
+	wholly
+)
 
 // startsBatch is of starts by one node at one time, as a claim makes them.
 func startsBatch(trs []scheduler.Transition) batch {
@@ -214,6 +270,29 @@ func startsBatch(trs []scheduler.Transition) batch {
 		constant(task.Node),
 		constant(task.Epoch),
 		constantTime(task.UpdatedAt),
+	}}
+}
+
+// endsBatch is of ends by one owner.
+func endsBatch(trs []scheduler.Transition) batch {
+	type T = scheduler.Transition
+	from := trs[0].From
+	return batch{n: len(trs), columns: []column{
+		col(trs, taskOf),
+		col(trs, queueOf),
+		col(trs, func(t *T) string { return string(t.From.CallID) }),
+		col(trs, func(t *T) string { return string(t.Task.Status) }),
+		col(trs, func(t *T) string { return string(t.Task.Result) }),
+		col(trs, func(t *T) string { return t.Task.Comment }),
+		timeCol(trs, func(t *T) time.Time { return t.Task.ReadyAt }),
+		col(trs, func(t *T) int { return t.Task.TriesSpent }),
+		col(trs, func(t *T) int { return t.Task.CallerSpent }),
+		col(trs, func(t *T) bool { return t.Task.Reached }),
+		col(trs, func(t *T) int { return t.Task.EventSeq }),
+		timeCol(trs, func(t *T) time.Time { return t.Task.BridgedAt }),
+		timeCol(trs, func(t *T) time.Time { return t.Task.UpdatedAt }),
+		constant(from.Node),
+		constant(from.Epoch),
 	}}
 }
 
