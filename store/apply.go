@@ -98,6 +98,7 @@ func (s *Store) Apply(ctx context.Context, owner scheduler.Owner, trs []schedule
 	defer cancel()
 	var taken []bool
 	err := s.write(ctx, func(t *tx) error {
+		t.results = owner.Node != ""
 		if err := t.fence(owner); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"ringback/scheduler"
@@ -13,6 +14,54 @@ import (
 
 // mostAwake is how many awake queues a list of them has at most.
 const mostAwake = 4096
+
+// awakeFor is how long a list of awake queues is good for: it only tells a claim
+// which queues to try, and walks all of them.
+const awakeFor = 100 * time.Millisecond
+
+// awakeList is the latest list of awake queues, without those that this node has
+// put to sleep since.
+type awakeList struct {
+	mu    sync.Mutex
+	until time.Time
+	list  []scheduler.Awake
+}
+
+// get returns the list if it is good still and names more than n.
+func (l *awakeList) get(n int) []scheduler.Awake {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.list) <= n || !time.Now().Before(l.until) {
+		return nil
+	}
+	return slices.Clone(l.list)
+}
+
+func (l *awakeList) set(list []scheduler.Awake) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list, l.until = slices.Clone(list), time.Now().Add(awakeFor)
+}
+
+// forget makes the next claim list anew: something woke that is on no list.
+func (l *awakeList) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = nil
+}
+
+// slept takes out those of some queues that have nothing to start at now.
+func (l *awakeList) slept(locked []lockedQueue, now time.Time) {
+	asleep := make(map[scheduler.QueueID]bool, len(locked))
+	for i := range locked {
+		if at := locked[i].runtime.WakeAt; at.IsZero() || at.After(now) {
+			asleep[locked[i].queue.ID] = true
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = slices.DeleteFunc(l.list, func(a scheduler.Awake) bool { return asleep[a.Queue] })
+}
 
 // SKIP LOCKED with LIMIT is safe here: the rows are locked by the very scan
 // that counts them.
@@ -70,13 +119,19 @@ func (s *Store) awake(ctx context.Context, owner scheduler.Owner, now time.Time,
 func (t *tx) lockAwakeQueues(ids []scheduler.QueueID, now time.Time, n int) ([]lockedQueue, error) {
 	var err error
 	if len(ids) > n {
-		awake, err := t.listAwake(now)
-		if err != nil {
-			return nil, err
+		awake := t.awakes.get(n)
+		if awake == nil {
+			if awake, err = t.listAwake(now); err != nil {
+				return nil, err
+			}
+			t.awakes.set(awake)
 		}
 		ids = scheduler.Choose(awake, n, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 		if t.postgres != nil {
 			ids, err = collect(t, lockChosen, []any{now.UTC(), ids}, scanID)
+			if len(ids) < n/2 {
+				t.awakes.forget() // others have put to sleep what it names
+			}
 		}
 		if err != nil || len(ids) == 0 {
 			return nil, err

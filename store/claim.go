@@ -59,7 +59,9 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 		claimed.Next = next
 		return claimed, err
 	}
+	var tried []lockedQueue
 	err = s.write(ctx, func(t *tx) error {
+		t.results = true
 		claimed = scheduler.Claimed{}
 		if err := t.fence(owner); err != nil {
 			return err
@@ -77,8 +79,12 @@ func (s *Store) Claim(ctx context.Context, owner scheduler.Owner, now time.Time,
 		if len(next) > 0 {
 			claimed.Next = next[0]
 		}
+		tried = locked
 		return err
 	})
+	if err == nil {
+		s.awakes.slept(tried, now)
+	}
 	return claimed, err
 }
 

@@ -26,8 +26,7 @@ var deleteLive = statement{
 }
 
 // What a node that is gone has left.
-const forgetLive = `DELETE FROM live_calls WHERE NOT EXISTS
-	(SELECT 1 FROM calls c WHERE c.call_id = live_calls.call_id AND c.ended_at IS NULL)`
+const forgetLive = `DELETE FROM live_calls WHERE call_id NOT IN (SELECT call_id FROM calls_live)`
 
 // liveCall is the legs of a call under way.
 type liveCall struct {
@@ -58,11 +57,10 @@ func (s *Store) SaveLive(ctx context.Context, calls []scheduler.LiveCall, over [
 }
 
 // LiveCalls returns the calls of a client that are under way, in the order in
-// which they began. A call of a task stands there within a second.
+// which they began.
 func (s *Store) LiveCalls(ctx context.Context, client scheduler.ClientID, p scheduler.Page) (scheduler.List[scheduler.Attempt], error) {
 	db := s.reads.WithContext(ctx)
-	known := db.Raw("SELECT call_id FROM live_calls WHERE client_id = ? UNION SELECT call_id FROM callbacks WHERE client_id = ?", client, client)
-	all := db.Table(allCalls).Where("client_id = ? AND ended_at IS NULL AND call_id IN (?)", client, known).Session(&gorm.Session{})
+	all := db.Table("calls_live").Where("client_id = ?", client).Session(&gorm.Session{})
 	return s.pageOfCalls(ctx, client, all, p)
 }
 

@@ -25,7 +25,8 @@ func TestLiveCalls(t *testing.T) {
 			}
 			return found.Rows
 		}
-		if got := list(w.cl.ID); len(got) != 1 || got[0].CallID != now.CallID || len(got[0].Legs) != 0 {
+		if got := list(w.cl.ID); len(got) != 2 || got[0].CallID != task.CallID || got[1].CallID != now.CallID || len(got[0].Legs) != 0 ||
+			got[0].TaskID != task.ID || got[0].Node != "n1" || !got[0].StartedAt.Equal(task.CalledAt) || !got[0].EndedAt.IsZero() {
 			w.Fatalf("before anything is told there is %+v", got)
 		}
 		rings := scheduler.Leg{Role: scheduler.LegA, Try: 1, Number: "101", Trunk: "t", StartedAt: w.now, RangAt: w.now}

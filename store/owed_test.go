@@ -176,7 +176,7 @@ func TestAnEventIsStoredExactlyWhenItIsTrue(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		s := storetest.Open(t, storetest.SQLiteURL(t))
 		for _, at := range []string{
-			"UPDATE ON tasks", "INSERT ON attempts", "UPDATE ON attempts", "INSERT ON deliveries", "UPDATE ON queue_runtime",
+			"UPDATE ON tasks", "INSERT ON attempts", "INSERT ON deliveries", "UPDATE ON queue_runtime",
 		} {
 			w := newWorld(t, s, 0)
 			w.hooked(3)

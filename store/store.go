@@ -52,6 +52,7 @@ type Store struct {
 	onceKey  []byte // of the hashes of requests
 
 	zones    sync.Map // by name, *time.Location
+	awakes   awakeList
 	onTasks  atomic.Pointer[func()]
 	onEvents atomic.Pointer[func()]
 	onHangUp atomic.Pointer[func(scheduler.CallID)]
@@ -133,6 +134,7 @@ type tx struct {
 	conn     *sql.Conn     // its connection; nil on SQLite
 	lowered  bool          // a wake_at moved to an earlier time
 	made     []int64       // ids of the rows that a request asked for, see finishOnce
+	results  bool          // it writes what became of calls, as it does all the time
 	eventful bool          // a delivery was inserted
 	written  []scheduler.Transition
 	changes  map[scheduler.QueueID][]scheduler.TaskID // see changed
@@ -178,6 +180,9 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 		once.Done = true
 	}
 	if t.lowered {
+		if !t.results {
+			s.awakes.forget()
+		}
 		call(&s.onTasks)
 	}
 	if t.eventful {

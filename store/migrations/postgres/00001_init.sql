@@ -480,6 +480,18 @@ CREATE TABLE callbacks (
     FOREIGN KEY (client_id, extension_id) REFERENCES extensions (client_id, id)
 ) WITH (fillfactor = 50);
 
+-- Every call under way: of a task as its row tells, and without one.
+CREATE VIEW calls_live AS
+    SELECT call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+        started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
+    FROM attempts WHERE ended_at IS NULL AND call_id IN (SELECT call_id FROM callbacks)
+    UNION ALL
+    SELECT t.call_id, t.client_id, t.queue_id, t.id, t.extension_id, t.attempts, t.called_by, t.a_number, t.b_number, t.b_number_e164,
+        t.called_at, NULL, t.bridged_at, NULL, '', '', '', false, '[]', t.variables::text
+    FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
+    JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
+    WHERE t.status = 'executed';
+
 -- How far calls under way have come, as their node tells it once a second.
 CREATE TABLE live_calls (
     call_id   text COLLATE "C" PRIMARY KEY,
@@ -628,6 +640,7 @@ CREATE INDEX once_keys_age ON once_keys (created_at);
 
 -- +goose Down
 DROP VIEW calls;
+DROP VIEW calls_live;
 DROP TABLE mails;
 DROP TABLE account_task_runs;
 DROP TABLE account_tasks;

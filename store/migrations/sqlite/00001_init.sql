@@ -404,6 +404,16 @@ CREATE TABLE callbacks (
     FOREIGN KEY (client_id, extension_id) REFERENCES extensions (client_id, id)
 );
 
+-- Every call under way: of a task as its row tells, and without one.
+CREATE VIEW calls_live AS
+    SELECT call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+        started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
+    FROM attempts WHERE ended_at IS NULL AND call_id IN (SELECT call_id FROM callbacks)
+    UNION ALL
+    SELECT call_id, client_id, queue_id, id, extension_id, attempts, called_by, a_number, b_number, b_number_e164,
+        called_at, NULL, bridged_at, NULL, '', '', '', false, '[]', variables
+    FROM tasks WHERE status = 'executed';
+
 -- How far calls under way have come, as their node tells it once a second.
 CREATE TABLE live_calls (
     call_id   text PRIMARY KEY,
@@ -552,6 +562,7 @@ CREATE INDEX once_keys_age ON once_keys (created_at);
 
 -- +goose Down
 DROP VIEW calls;
+DROP VIEW calls_live;
 DROP TABLE mails;
 DROP TABLE account_task_runs;
 DROP TABLE account_tasks;
