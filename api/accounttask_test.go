@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -292,6 +293,31 @@ func TestTasksOfARecurringRun(t *testing.T) {
 	}
 }
 
+// purged is whose history up to when is forgotten.
+type purged struct {
+	client scheduler.ClientID
+	before time.Time
+}
+
+func (p *purged) PurgeHistory(_ context.Context, client scheduler.ClientID, before time.Time) (calls, tasks int, err error) {
+	p.client, p.before = client, before
+	return 3, 4, nil
+}
+
+func TestAPurgeIsOfWhatIsOlder(t *testing.T) {
+	var p purged
+	var o scheduler.RunOutcome
+	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
+	work := scheduler.RunWork{Client: scheduler.Client{ID: "its client"}}
+	err := jobs{now: func() time.Time { return now }, purger: &p}.purge(t.Context(), job{work: work, params: map[string]any{"days": json.Number("30")}}, &o)
+	if want := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC); err != nil || p.client != "its client" || !p.before.Equal(want) {
+		t.Errorf("of %s up to %s, want %s, %v", p.client, p.before, want, err)
+	}
+	if o.Detail != "forgot 3 calls and 4 finished tasks that ended more than 30 days ago" {
+		t.Error(o.Detail)
+	}
+}
+
 // A purge that does not know of how many days forgets nothing.
 func TestAPurgeOfNoDays(t *testing.T) {
 	for _, days := range []json.Number{"", "0", "-1", "30.0"} {
@@ -299,6 +325,29 @@ func TestAPurgeOfNoDays(t *testing.T) {
 		err := jobs{now: time.Now}.purge(t.Context(), job{params: map[string]any{"days": days}}, &o) // it has no store
 		if scheduler.KindOf(err) != scheduler.Invalid {
 			t.Errorf("of %q days: %v", days, err)
+		}
+	}
+}
+
+// An e-mail needs a server and an address.
+func TestWhoCanBeMailed(t *testing.T) {
+	for claim, tc := range map[string]struct {
+		mails bool
+		email string
+		want  string
+	}{
+		"both are there": {true, "a@example.com", ""},
+		"no server":      {false, "a@example.com", "Notification cannot be EMAIL: the service has no mail server (RINGBACK_SMTP_URL)"},
+		"no address":     {true, "", "Notification cannot be EMAIL: the account has no e-mail address"},
+	} {
+		d := &decoder{}
+		accountTasks{mails: tc.mails}.checkNotification(d, scheduler.AccountTask{Notification: scheduler.NotifyEmail}, scheduler.Account{Email: tc.email})
+		got := ""
+		if err := d.faults.Err(); err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("%s: %q", claim, got)
 		}
 	}
 }

@@ -258,7 +258,12 @@ func TestARunIsAllOrNothing(t *testing.T) {
 		if deliveries, err := w.s.Deliveries(w.Context(), w.cl.ID, webhooks.Filter{}, firstPage); err != nil || len(deliveries.Rows) != 0 {
 			w.Fatalf("it told %d, %v", len(deliveries.Rows), err)
 		}
-		w.finishRun(work, scheduler.RunOutcome{State: scheduler.RunSucceeded, Detail: "switched off", Queue: w.queue.ID, Switch: &off, Report: json.RawMessage(`{"n":1}`)})
+		mail := func(scheduler.AccountTaskRun) scheduler.Mail { return scheduler.Mail{MessageID: "m"} }
+		work.Account.Email = "somebody@example.com" // who did not ask for an e-mail
+		w.finishRun(work, scheduler.RunOutcome{State: scheduler.RunSucceeded, Detail: "switched off", Queue: w.queue.ID, Switch: &off, Report: json.RawMessage(`{"n":1}`), Mail: mail})
+		if n := store.Count(w.s, "mails"); n != 0 {
+			w.Errorf("%d e-mails are owed", n)
+		}
 		if q, err := w.s.Queue(w.Context(), w.cl.ID, w.queue.ID); err != nil || q.On {
 			w.Errorf("the queue is on: %v, %v", q.On, err)
 		}
@@ -404,6 +409,11 @@ func TestTasksOfADisabledAccountWait(t *testing.T) {
 			must(w.T, err)
 		}
 		able(w.now)
+		beside := w.recurring(nil) // is due at the same time
+		if work, ok := w.claimRun(n1, 0); !ok || work.Task.ID != beside.ID {
+			w.Errorf("beside one of a disabled account: %v, %+v", ok, work.Run)
+		}
+		must(w.T, w.s.DeleteAccountTask(w.Context(), parent, beside.ID))
 		for _, after := range []time.Duration{0, 3 * time.Hour} {
 			if work, ok := w.claimRun(n1, after); ok {
 				w.Errorf("of a disabled account, after %s: %+v", after, work.Run)
