@@ -313,6 +313,36 @@ func TestMoreReceiversThanSlotsTakeTurns(t *testing.T) {
 	})
 }
 
+// Two receivers that took events and then are slow leave slots to a third one.
+func TestTheLastSlotsAreForThoseThatHaveNone(t *testing.T) {
+	pure(t, func(r *rig) {
+		const third = "https://third.example.com/"
+		r.o.Slots = 32
+		slow := time.Now().Add(time.Minute)
+		r.net.answer = func(req *http.Request, p post) (int, http.Header) {
+			if p.Host != "third.example.com" && time.Now().After(slow) {
+				return hang(req, p)
+			}
+			return http.StatusOK, nil
+		}
+		n, stop := r.run()
+		defer stop()
+		r.s.OnEvents(n.Wake)
+		r.owe(hook, other)
+		<-time.After(2 * time.Minute)
+		for _, url := range []string{hook, other} {
+			r.owe(slices.Repeat([]string{url}, 50)...)
+			<-time.After(100 * time.Millisecond)
+		}
+		began := time.Now()
+		r.owe(third)
+		<-time.After(100 * time.Millisecond)
+		if got := r.net.arrived(); got[len(got)-1].Host != "third.example.com" {
+			r.Errorf("after %v the third got nothing; in flight %v", time.Since(began), r.net.most)
+		}
+	})
+}
+
 func TestAStopLetsShortRequestsEndAndCancelsTheRest(t *testing.T) {
 	virtual(t, func(r *rig) {
 		r.net.answer = func(req *http.Request, p post) (int, http.Header) {
