@@ -98,8 +98,11 @@ func TestPostgresReadsFewEvents(t *testing.T) {
 	crowd(w, conn)
 	for _, known := range []bool{false, true} {
 		if known {
-			_, err = conn.Exec(t.Context(), "UPDATE deliveries SET state = 'ready', ended_at = NULL WHERE state = 'dead'; ANALYZE")
-			must(t, err)
+			// What this reads is counted now, not in a second.
+			for _, do := range []string{"UPDATE deliveries SET state = 'ready', ended_at = NULL WHERE state = 'dead'", "ANALYZE", "SELECT pg_stat_force_next_flush()"} {
+				_, err = conn.Exec(t.Context(), do)
+				must(t, err)
+			}
 		}
 		for what, do := range map[string]func(*store.Store) error{
 			"a claim and its end": func(s *store.Store) error {
