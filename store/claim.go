@@ -132,15 +132,15 @@ func (t *tx) start(claimed *scheduler.Claimed, locked []lockedQueue, owner sched
 
 // readHeads returns the locked queues as admission sees them, and their heads.
 // Of each it reads as much as its share of the room could be, and one more than
-// it has slots, so that an expired head of a full queue is seen; a claim that
-// comes back full is followed by another.
+// it has slots, so that an expired head of a full queue is seen. What the others
+// leave of their shares is for the next claim, which follows at once.
 func (t *tx) readHeads(locked []lockedQueue, now time.Time, room int) ([]scheduler.Ready, map[scheduler.TaskID]*due, error) {
 	weights := map[scheduler.ClientID]int{}
 	for _, l := range locked {
 		weights[l.queue.ClientID] += l.queue.Weight()
 	}
 	n := func(l *lockedQueue) int64 {
-		share := 2*room*l.queue.Weight()/(len(weights)*weights[l.queue.ClientID]) + 1
+		share := room*l.queue.Weight()/(len(weights)*weights[l.queue.ClientID]) + 1
 		if l.queue.StartRate > 0 {
 			return int64(min(room, ratedHeads))
 		}

@@ -189,7 +189,7 @@ func (t *tx) settle(now time.Time, done []webhooks.Settlement) error {
 		if ok && done[i].Try != nil {
 			tried = append(tried, done[i])
 		}
-		if ok && done[i].Verdict.State.Ended() {
+		if ok && done[i].Verdict.State.Ended() && done[i].Delivery.Kind != scheduler.EventAfter { // nothing comes after it
 			ended = append(ended, done[i].Delivery.TaskID)
 		}
 	}
