@@ -45,6 +45,7 @@ func (w *world) limits() map[scheduler.ExtensionID][2]int {
 
 func TestAnExtensionsLimitHoldsTheQueue(t *testing.T) {
 	each(t, 0, func(w *world) {
+		store.SetClock(w.s, func() time.Time { return w.now })
 		w.setExtension(2)
 		other := storetest.Extension(w.T, w.s, w.cl)
 		behind := w.draft(0)
