@@ -37,12 +37,12 @@ func TestSecretsRotate(t *testing.T) {
 		second := rotate(now)
 		got := live()
 		if len(got) != 2 || !bytes.Equal(got[0].Key, second.Key) || !got[0].ExpiresAt.IsZero() ||
-			!bytes.Equal(got[1].Key, first[0].Key) || !got[1].ExpiresAt.Equal(now.Add(webhooks.Overlap)) {
+			!bytes.Equal(got[1].Key, first[0].Key) || !got[1].ExpiresAt.Equal(now.Add(24*time.Hour)) {
 			t.Fatalf("after a rotation: %+v", got)
 		}
 		third := rotate(now.Add(time.Hour))
 		got = live()
-		if len(got) != 3 || !got[2].ExpiresAt.Equal(now.Add(webhooks.Overlap)) {
+		if len(got) != 3 || !got[2].ExpiresAt.Equal(now.Add(24*time.Hour)) {
 			t.Errorf("a rotation moved the end of a former secret: %+v", got)
 		}
 		fourth := rotate(now.Add(time.Hour))
