@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
@@ -61,4 +62,18 @@ func one[T any](q *gorm.DB, format string, args ...any) (T, error) {
 func missing(err error) bool {
 	var pg *pgconn.PgError
 	return errors.Is(err, gorm.ErrRecordNotFound) || errors.As(err, &pg) && pg.Code == "22P02"
+}
+
+// beside lists the columns of an R, of a table in a join, for a struct that
+// embeds it by a prefix.
+func beside[R any](db *gorm.DB, table, prefix string) string {
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(new(R)); err != nil {
+		panic(err) // as every statement of it would
+	}
+	columns := make([]string, len(stmt.Schema.DBNames))
+	for i, name := range stmt.Schema.DBNames {
+		columns[i] = table + "." + name + " AS " + prefix + name
+	}
+	return strings.Join(columns, ", ")
 }

@@ -15,31 +15,52 @@ import (
 // its tasks: what tells why one of them waits.
 func (s *Store) QueueNow(ctx context.Context, client scheduler.ClientID, id scheduler.QueueID) (scheduler.Queue, scheduler.Runtime, error) {
 	db := s.reads.WithContext(ctx)
-	q, err := readQueue(db, client, id)
+	type found struct {
+		Queue    scheduler.Queue    `gorm:"embedded;embeddedPrefix:q_"`
+		Runtime  scheduler.Runtime  `gorm:"embedded;embeddedPrefix:r_"`
+		Interval scheduler.Interval `gorm:"embedded;embeddedPrefix:i_"`
+		Full     bool               // a limit of its client, or of an extension
+	}
+	row, err := one[found](db.Table("queues q").
+		Select(beside[scheduler.Queue](db, "q", "q_")+", "+beside[scheduler.Runtime](db, "r", "r_")+", "+beside[scheduler.Interval](db, "i", "i_")+
+			", EXISTS (SELECT 1 FROM call_limits l WHERE l.client_id = q.client_id AND l.running >= l.most) AS full").
+		Joins("JOIN queue_runtime r ON r.queue_id = q.id LEFT JOIN intervals i ON i.id = q.interval_id AND i.client_id = q.client_id").
+		Where("q.client_id = ? AND q.id = ? AND q.deleted_at IS NULL", client, id),
+		"there is no task scheduler %d", id)
 	if err != nil {
 		return scheduler.Queue{}, scheduler.Runtime{}, err
 	}
-	runtime, err := one[scheduler.Runtime](db.Where("queue_id = ?", id), "there is no task scheduler %d", id)
-	if err != nil {
-		return scheduler.Queue{}, scheduler.Runtime{}, err
+	runtimes := map[scheduler.QueueID]scheduler.Runtime{id: row.Runtime}
+	windows := map[scheduler.QueueID]scheduler.Window{}
+	if row.Queue.IntervalID != nil {
+		zone, err := s.zone(row.Interval.TimeZone)
+		if err != nil {
+			return scheduler.Queue{}, scheduler.Runtime{}, err
+		}
+		windows[id] = scheduler.Window{Interval: row.Interval, Zone: zone}
 	}
-	now := map[scheduler.QueueID]scheduler.Runtime{id: runtime}
-	err = s.readHolding(db, client, now)
-	return q, now[id], err
+	err = s.holding(db, client, windows, row.Full, runtimes)
+	return row.Queue, runtimes[id], err
 }
 
 // readHolding reads what holds queues of a client beside their own rows, by id:
 // their windows, and the limits that they share with others.
 func (s *Store) readHolding(db *gorm.DB, client scheduler.ClientID, runtimes map[scheduler.QueueID]scheduler.Runtime) error {
-	ids, now := slices.Collect(maps.Keys(runtimes)), s.now().UTC()
-	windows, err := s.windows(db, client, ids)
+	windows, err := s.windows(db, client, slices.Collect(maps.Keys(runtimes)))
 	if err != nil {
 		return err
 	}
+	return s.holding(db, client, windows, true, runtimes)
+}
+
+// holding is readHolding with the windows; isFull says that a limit may be full.
+func (s *Store) holding(db *gorm.DB, client scheduler.ClientID, windows map[scheduler.QueueID]scheduler.Window, isFull bool, runtimes map[scheduler.QueueID]scheduler.Runtime) error {
+	ids, now := slices.Collect(maps.Keys(runtimes)), s.now().UTC()
 	var full []scheduler.CallLimit
-	err = db.Model(&callLimit{}).Where("client_id = ? AND running >= most", client).Order("extension_id DESC").Find(&full).Error
-	if err != nil {
-		return err
+	if isFull {
+		if err := db.Model(&callLimit{}).Where("client_id = ? AND running >= most", client).Order("extension_id DESC").Find(&full).Error; err != nil {
+			return err
+		}
 	}
 	heads, err := headExtensions(db, ids, full, now)
 	for id, r := range runtimes {

@@ -17,10 +17,13 @@ func readTask(db *gorm.DB, client scheduler.ClientID, queue scheduler.QueueID, i
 // Task returns a task of a client's queue.
 func (s *Store) Task(ctx context.Context, client scheduler.ClientID, queue scheduler.QueueID, id scheduler.TaskID) (scheduler.Task, error) {
 	db := s.reads.WithContext(ctx)
-	if _, err := readQueue(db, client, queue); err != nil {
-		return scheduler.Task{}, err
+	task, err := readTask(db.Where("EXISTS (SELECT 1 FROM queues q WHERE q.id = ? AND q.deleted_at IS NULL)", queue), client, queue, id)
+	if scheduler.KindOf(err) == scheduler.NotFound {
+		if _, gone := readQueue(db, client, queue); gone != nil {
+			err = gone
+		}
 	}
-	return readTask(db, client, queue, id)
+	return task, err
 }
 
 // Tasks returns the tasks of a client's queue that a filter selects. They have

@@ -56,12 +56,7 @@ func (t *tx) stillGood(token scheduler.Token) error {
 // Principal returns whom an access token acts for; NotFound if it is unknown,
 // has expired by now or is a refresh token.
 func (s *Store) Principal(ctx context.Context, hash []byte, now time.Time) (scheduler.Principal, error) {
-	db := s.reads.WithContext(ctx)
-	token, err := liveToken(db, hash, false, now)
-	if err != nil {
-		return scheduler.Principal{}, err
-	}
-	p, err := principal(db, token)
+	p, err := principal(s.reads.WithContext(ctx), hash, now)
 	if err == nil && (!p.Account.DisabledAt.IsZero() || p.Client != nil && !p.Client.DisabledAt.IsZero()) {
 		return scheduler.Principal{}, scheduler.Errorf(scheduler.NotFound, "the token is one of an account or a client that is disabled")
 	}
@@ -108,20 +103,24 @@ func liveToken(db *gorm.DB, hash []byte, refresh bool, now time.Time) (scheduler
 		"there is no such token, or it has expired")
 }
 
-func principal(db *gorm.DB, token scheduler.Token) (scheduler.Principal, error) {
-	p := scheduler.Principal{SignIn: token.SignIn}
-	user := token.UserID
-	if token.ClientID != nil {
-		c, err := one[scheduler.Client](db.Where("id = ?", *token.ClientID), "there is no client %s", *token.ClientID)
-		if err != nil {
-			return p, err
-		}
-		p.Client, user = &c, &c.UserID
+// principal reads whom an access token acts for: all of it at once, as every
+// request waits for it.
+func principal(db *gorm.DB, hash []byte, now time.Time) (scheduler.Principal, error) {
+	type found struct {
+		SignIn   string
+		ClientID *scheduler.ClientID
+		Client   scheduler.Client  `gorm:"embedded;embeddedPrefix:c_"`
+		User     scheduler.User    `gorm:"embedded;embeddedPrefix:u_"`
+		Account  scheduler.Account `gorm:"embedded;embeddedPrefix:a_"`
 	}
-	var err error
-	if p.User, err = one[scheduler.User](db.Where("id = ?", *user), "there is no user %s", *user); err != nil {
-		return p, err
+	row, err := one[found](db.Table("tokens t").
+		Select("t.sign_in, t.client_id, "+beside[scheduler.Client](db, "c", "c_")+", "+beside[scheduler.User](db, "u", "u_")+", "+beside[scheduler.Account](db, "a", "a_")).
+		Joins("LEFT JOIN clients c ON c.id = t.client_id JOIN users u ON u.id = coalesce(c.user_id, t.user_id) JOIN accounts a ON a.id = u.account_id").
+		Where("t.hash = ? AND t.refresh = ? AND t.expires_at > ?", hash, false, now.UTC()),
+		"there is no such token, or it has expired")
+	p := scheduler.Principal{User: row.User, Account: row.Account, SignIn: row.SignIn}
+	if row.ClientID != nil {
+		p.Client = &row.Client
 	}
-	p.Account, err = one[scheduler.Account](db.Where("id = ?", p.User.AccountID), "there is no account %s", p.User.AccountID)
 	return p, err
 }
