@@ -34,6 +34,7 @@ soak: ## race four processes over limits while one is killed every second, RINGB
 	RINGBACK_SOAK=$${RINGBACK_SOAK:-1m} $(GO) test -count=1 -v -timeout 60m -run '^TestSoak$$' ./cmd/ringback
 	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 120m ./webhooks ./store \
 		-run '^(TestNoEventIsLost|TestOrderIsKept|TestAnEventIsStored|TestSickReceivers|TestWhatBecomes|TestAReceiverThatWasAway)'
+	RINGBACK_SOAK=1 $(GO) test -count=1 -v -timeout 30m -run '^TestDocsInABrowser$$' ./api
 	cd bench && $(GO) test -run '^$$' -bench DeadDestination -benchtime 1x -timeout 30m .
 
 race: ## run the tests under the race detector (needs a C compiler)

@@ -22,8 +22,9 @@ import (
 
 // oracle holds requests and answers against openapi.yaml.
 type oracle struct {
-	doc   *openapi3.T
-	table map[string]*routers.Route // by method and the server's own pattern
+	doc     *openapi3.T
+	schemas *schemas
+	table   map[string]*routers.Route // by method and the server's own pattern
 }
 
 // theOracle reads the document once.
@@ -49,7 +50,11 @@ var readDocument = sync.OnceValues(func() (*oracle, error) {
 			closed(s.Value)
 		}
 	}
-	o := &oracle{doc: doc, table: map[string]*routers.Route{}}
+	compiled, err := newSchemas(doc)
+	if err != nil {
+		return nil, err
+	}
+	o := &oracle{doc: doc, schemas: compiled, table: map[string]*routers.Route{}}
 	for path, item := range doc.Paths.Map() {
 		servers := doc.Servers
 		if len(item.Servers) > 0 {
@@ -87,7 +92,7 @@ func closed(s *openapi3.Schema) {
 	}
 	s.AdditionalProperties.Has = new(bool)
 	for name, property := range s.Properties {
-		if _, optional := property.Extensions["x-optional"]; property.Value.Extensions["x-optional"] == nil && !optional {
+		if _, optional := property.Extensions["x-optional"]; property.Value.Extensions["x-optional"] == nil && !optional && !slices.Contains(s.Required, name) {
 			s.Required = append(s.Required, name)
 		}
 	}
@@ -148,11 +153,13 @@ func (o *oracle) judge(s *Server, req *http.Request, body []byte, w *httptest.Re
 	if media := again.Header.Get("Content-Type"); len(body) > 0 && (media == "" || strings.HasPrefix(media, "text/json")) {
 		again.Header.Set("Content-Type", "application/json") // is taken for it
 	}
+	media, _, _ := mime.ParseMediaType(again.Header.Get("Content-Type"))
+	isJSON := media == "application/json" && route.Operation.RequestBody != nil && len(body) > 0
 	input := &openapi3filter.RequestValidationInput{
 		Request: again, PathParams: params, Route: route, Options: &openapi3filter.Options{
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, ExcludeReadOnlyValidations: true, IncludeResponseStatus: true,
-			ExcludeRequestBody: len(body) > largest || isAdmin(route.Server.URL), RejectWhenRequestBodyNotSpecified: true,
-			ExcludeResponseBody: w.Body.Len() > largest || !json,
+			ExcludeRequestBody: len(body) > largest || isAdmin(route.Server.URL) || isJSON, RejectWhenRequestBodyNotSpecified: true,
+			ExcludeResponseBody: true,
 		},
 	}
 	var faults []error
@@ -171,6 +178,14 @@ func (o *oracle) judge(s *Server, req *http.Request, body []byte, w *httptest.Re
 		RequestValidationInput: input, Status: w.Code, Header: w.Header(), Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())), Options: input.Options,
 	})
 	faults = append(faults, err)
+	var asked, told []byte
+	if w.Code >= 200 && w.Code <= 299 && isJSON && len(body) <= largest && !isAdmin(route.Server.URL) {
+		asked = body
+	}
+	if json && w.Body.Len() <= largest {
+		told = w.Body.Bytes()
+	}
+	faults = append(faults, o.bodyFaults(route, asked, told, w.Code)...)
 	if told := route.Operation.Responses.Status(w.Code); told != nil {
 		faults = append(faults, headersOf(told.Value, w)...)
 	}

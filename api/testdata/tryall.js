@@ -20,8 +20,8 @@
     block.querySelector(".opblock-summary-control").click();
     await until("form", () => block.querySelector(".responses-wrapper")); // comes when its references are resolved
     for (const [name, value] of Object.entries(t.values)) {
-      const row = block.querySelector(`tr[data-param-name="${name}"] input`);
-      if (row) type(row, value);
+      const field = block.querySelector(`tr[data-param-name="${name}"] input, tr[data-property-name="${name}"] :is(input, select)`);
+      if (field) type(field, value);
     }
     const body = block.querySelector("textarea.body-param__text");
     if (body) for (const [of, who] of Object.entries(t.instead)) {
