@@ -328,4 +328,7 @@ func TestWindowsZones(t *testing.T) {
 			t.Errorf("%s is %s", windows, zone)
 		}
 	}
+	if zone := ianaZone("UTC"); zone != "UTC" {
+		t.Errorf("an account of UTC that is read and put back is one of %s", zone)
+	}
 }

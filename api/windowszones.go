@@ -122,7 +122,7 @@ var windowsZones = map[string]string{
 	"Turks And Caicos Standard Time":  "America/Grand_Turk",
 	"US Eastern Standard Time":        "America/Indianapolis",
 	"US Mountain Standard Time":       "America/Phoenix",
-	"UTC":                             "Etc/UTC",
+	"UTC":                             "UTC", // Etc/UTC there: but it is IANA's name as well, and what accounts begin with
 	"UTC+12":                          "Etc/GMT-12",
 	"UTC+13":                          "Etc/GMT-13",
 	"UTC-02":                          "Etc/GMT+2",
