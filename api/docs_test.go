@@ -176,15 +176,15 @@ func TestDocsInABrowser(t *testing.T) {
 	}
 	tried := make(chan outcome, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch {
-		case req.URL.Path == "/tried":
+		switch req.URL.Path {
+		case "/tried":
 			var o outcome
 			if err := json.NewDecoder(req.Body).Decode(&o); err != nil {
 				o.Problems = append(o.Problems, err.Error())
 			}
 			tried <- o
 			return
-		case req.URL.Path == "/metrics": // is not of this server
+		case "/metrics": // is not of this server
 			return
 		}
 		r.server.ServeHTTP(w, req)
