@@ -227,8 +227,13 @@ func TestResend(t *testing.T) {
 			w.Errorf("sent again they are %v", got)
 		}
 		other := storetest.Client(w.T, w.s)
-		if n, err := w.s.ResendAll(w.Context(), other.ID, webhooks.Filter{}, at, false); n != 0 || err != nil {
-			w.Errorf("another client sent %d, %v", n, err)
+		for _, dry := range []bool{true, false} {
+			if n, err := w.s.ResendAll(w.Context(), other.ID, webhooks.Filter{}, at, dry); n != 0 || err != nil {
+				w.Errorf("another client sent %d, %v", n, err)
+			}
+		}
+		if seen, err := w.s.Deliveries(w.Context(), other.ID, webhooks.Filter{}, scheduler.Page{Number: 1, Size: 10}); len(seen.Rows) != 0 || err != nil {
+			w.Errorf("another client sees %d deliveries, %v", len(seen.Rows), err)
 		}
 		rows := w.outbox()
 		if _, err := w.s.Resend(w.Context(), w.cl.ID, rows[1].ID, at); scheduler.KindOf(err) != scheduler.Conflict {
