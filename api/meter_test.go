@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
+	"ringback/scheduler"
 	"ringback/webhooks"
 )
 
@@ -133,6 +136,7 @@ func TestLinks(t *testing.T) {
 		}
 		for query, want := range map[string]string{
 			"":                        "",
+			"?per_page=5":             "", // a full page, and the last
 			"?per_page=2":             `<LIST/?page=2&per_page=2>; rel="next", <LIST/?page=3&per_page=2>; rel="last"`,
 			"?per_page=2&page=2":      `<LIST/?page=1&per_page=2>; rel="first", <LIST/?page=1&per_page=2>; rel="prev", <LIST/?page=3&per_page=2>; rel="next", <LIST/?page=3&per_page=2>; rel="last"`,
 			"?per_page=2&page=3":      `<LIST/?page=1&per_page=2>; rel="first", <LIST/?page=2&per_page=2>; rel="prev"`,
@@ -150,4 +154,15 @@ func TestLinks(t *testing.T) {
 			t.Errorf("the order is lost: %s", got)
 		}
 	})
+}
+
+// TestTotal is exact up to where lists are counted.
+func TestTotal(t *testing.T) {
+	for n, want := range map[int]string{0: "0", scheduler.CountLimit: "10000", scheduler.CountLimit + 1: "10000+"} {
+		answer := httptest.NewRecorder()
+		total(echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", http.NoBody), answer), n)
+		if got := answer.Header().Get(headerTotal); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
 }

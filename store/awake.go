@@ -124,7 +124,9 @@ func (t *tx) lockAwakeQueues(ids []scheduler.QueueID, now time.Time, n int) ([]l
 			if awake, err = t.listAwake(now); err != nil {
 				return nil, err
 			}
-			t.awakes.set(awake)
+			if len(awake) < mostAwake { // of a sample, the next one has others
+				t.awakes.set(awake)
+			}
 		}
 		ids = scheduler.Choose(awake, n, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 		if t.postgres != nil {

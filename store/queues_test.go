@@ -144,6 +144,8 @@ func TestDeleteQueue(t *testing.T) {
 		must(t, s.DeleteQueue(t.Context(), n.ID, n.queue.ID, true, now))
 		_, err := s.Queue(t.Context(), n.ID, n.queue.ID)
 		wantKind(t, "a deleted queue", err, scheduler.NotFound)
+		_, err = s.Task(t.Context(), n.ID, n.queue.ID, started[0].Transition.Task.ID)
+		wantKind(t, "a task of a deleted queue", err, scheduler.NotFound)
 		wantKind(t, "again", s.DeleteQueue(t.Context(), n.ID, n.queue.ID, true, now), scheduler.NotFound)
 		_, err = s.AddTasks(t.Context(), n.ID, n.queue.ID, []scheduler.Task{idle})
 		wantKind(t, "a new task", err, scheduler.NotFound)

@@ -48,9 +48,10 @@ func TestGarbageIsBoundedAnew(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	much := make([]byte, 2*mostGarbage)
-	becomes("of much", func(p int) bool { return p == 100 })
-	runtime.KeepAlive(much)
-	much = nil
+	func() {
+		much := make([]byte, 2*mostGarbage)
+		becomes("of much", func(p int) bool { return p == 100 })
+		runtime.KeepAlive(much)
+	}()
 	becomes("of little", func(p int) bool { return p > 100 })
 }
