@@ -21,9 +21,13 @@ var mutants = map[string][]edit{
 		{"scheduler/admission.go", "if r.Queue.Limit > 0 && r.Runtime.Running+len(v.Start) >= r.Queue.Limit {", "if false {"},
 		{"store/claim.go", "if l.queue.Limit == 0 {", "if l.queue.Limit >= 0 {"},
 	},
-	"without the fence": {
+	"without the fence": { // nor the key that refuses the second end of an attempt
 		{"store/apply.go", "OR t.call_id = v.from_call AND t.node = v.from_node AND t.epoch = v.from_epoch)", "OR true)"},
+		{"store/apply.go", "AND t.call_id = v.from_call\n		AND (t.status, t.node, t.epoch) =", "AND (true OR t.call_id = v.from_call\n		AND (t.status, t.node, t.epoch) ="},
+		{"store/apply.go", "($15::bigint[])[1] END)\n	RETURNING", "($15::bigint[])[1] END))\n	RETURNING"},
+		{"store/migrations/postgres/00001_init.sql", "CREATE TABLE attempts (\n    call_id      text        COLLATE \"C\" PRIMARY KEY", "CREATE TABLE attempts (\n    call_id      text        COLLATE \"C\""},
 		{"store/apply.go", "	if n[0] == 0 {\n", "	if n[0] < 0 {\n"},
+		{"store/awake.go", "case !w.mine:", "case false:"},
 		{"store/lease.go", "if err == nil && n == 0 {\n			return scheduler.ErrFenced", "if err == nil && n < 0 {\n			return scheduler.ErrFenced"},
 	},
 }
