@@ -201,15 +201,17 @@ func (w *wire) gets() {
 	rate := drainTasks / time.Since(began).Seconds()
 	w.ReportMetric(rate, "drained/s")
 	paced := int(rate / 2)
-	soon := time.Now().UTC().Add(5 * time.Second)
-	for second := range int(watchFor.Seconds()) {
-		w.ask("POST", w.client.tasks(), w.batch(1_000_000+second*paced, paced, `"`+soon.Add(time.Duration(second)*time.Second).Format(time.DateTime)+`"`), "")
+	// Ten batches a second, each due when the last one has been posted.
+	tick := time.NewTicker(time.Second / 10)
+	defer tick.Stop()
+	for n := range int(watchFor.Seconds()) * 10 {
+		<-tick.C
+		w.ask("POST", w.client.tasks(), w.batch(1_000_000+n*(paced/10), paced/10, strconv.Itoa(int(watchFor.Seconds()))), "")
 	}
-	<-time.After(time.Until(soon))
 	took := w.timed(readsASec, func() { w.ask("GET", w.client.tasks()+"1", "", "") })
 	w.ReportMetric(took[len(took)/2], "p50-ms")
 	w.ReportMetric(took[len(took)*99/100], "p99-ms")
-	w.await("finished", drainTasks+paced*int(watchFor.Seconds()))
+	w.await("finished", drainTasks+paced/10*10*int(watchFor.Seconds()))
 }
 
 // timed does something so many times a second, however long it takes, and returns
