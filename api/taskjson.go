@@ -69,9 +69,7 @@ func (l listed[W]) appendJSON(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if row, ok := any(&l[i]).(appender); ok {
-			b = row.appendJSON(b)
-		}
+		b = any(&l[i]).(appender).appendJSON(b)
 	}
 	return append(b, ']')
 }

@@ -122,8 +122,8 @@ func (t *tx) takeUndone(run scheduler.AccountTaskRun, now time.Time) (_ schedule
 }
 
 // turn lets the time of a task come that is due, and returns the last of the runs
-// that this makes, and which of them have ended. The tasks of a disabled account wait: what they miss is told
-// when it is enabled again.
+// that this makes, and which of them have ended. The tasks of a disabled account
+// wait: what they miss is told when it is enabled again.
 func (t *tx) turn(now time.Time) (run scheduler.AccountTaskRun, found bool, ended []scheduler.RunEnd, err error) {
 	due, err := one[scheduler.AccountTask](t.db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: clause.LockingOptionsSkipLocked}).
 		Where("next_at <= ?", now).Where(ofEnabled).Order("next_at, id"), "")

@@ -28,9 +28,11 @@ func TestGarbageIsBounded(t *testing.T) {
 
 // TestGarbageIsBoundedAnew after each collection: the heap grows and shrinks.
 func TestGarbageIsBoundedAnew(t *testing.T) {
-	was := debug.SetGCPercent(gcPercent)
-	defer debug.SetGCPercent(was)
-	boundGarbage(gcPercent)
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	percentWas, limitWas := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	defer func() { debug.SetGCPercent(percentWas); debug.SetMemoryLimit(limitWas) }()
+	tuneMemory()
 	percent := func() int {
 		runtime.GC()
 		is := debug.SetGCPercent(gcPercent)

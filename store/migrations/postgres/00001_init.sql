@@ -410,17 +410,22 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_history ON attempts (client_id, started_at);
 CREATE INDEX attempts_task ON attempts (task_id, number);
 
--- With those of tasks that are under way: what their rows say of them.
+-- What the rows of tasks that are under way say of their calls.
+CREATE VIEW calls_of_tasks (call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
+        started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables) AS
+    SELECT t.call_id, t.client_id, t.queue_id, t.id, t.extension_id, t.attempts, t.called_by, t.a_number, t.b_number, t.b_number_e164,
+        t.called_at, NULL::timestamptz, t.bridged_at, NULL::timestamptz, '', '', '', false, '[]', t.variables::text
+    FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
+    JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
+    WHERE t.status = 'executed';
+
+-- Every call, ended or under way.
 CREATE VIEW calls AS
     SELECT call_id, client_id, queue_id, task_id, extension_id, number, node, a_number, b_number, b_number_e164,
         started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
     FROM attempts
     UNION ALL
-    SELECT t.call_id, t.client_id, t.queue_id, t.id, t.extension_id, t.attempts, t.called_by, t.a_number, t.b_number, t.b_number_e164,
-        t.called_at, NULL, t.bridged_at, NULL, '', '', '', false, '[]', t.variables::text
-    FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
-    JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
-    WHERE t.status = 'executed';
+    SELECT * FROM calls_of_tasks;
 
 -- Answered legs of networks that do not end with the process: what it takes to
 -- end them after it. epoch 0: the node took them over.
@@ -486,11 +491,7 @@ CREATE VIEW calls_live AS
         started_at, answered_at, bridged_at, ended_at, result, hangup_cause, hangup_by, simulated, legs, variables
     FROM attempts WHERE ended_at IS NULL AND call_id IN (SELECT call_id FROM callbacks)
     UNION ALL
-    SELECT t.call_id, t.client_id, t.queue_id, t.id, t.extension_id, t.attempts, t.called_by, t.a_number, t.b_number, t.b_number_e164,
-        t.called_at, NULL, t.bridged_at, NULL, '', '', '', false, '[]', t.variables::text
-    FROM (SELECT DISTINCT u.queue_id, u.id FROM claims c CROSS JOIN LATERAL unnest(c.queue_ids, c.task_ids) AS u(queue_id, id)) n
-    JOIN tasks t ON t.queue_id = n.queue_id AND t.id = n.id
-    WHERE t.status = 'executed';
+    SELECT * FROM calls_of_tasks;
 
 -- How far calls under way have come, as their node tells it once a second.
 CREATE TABLE live_calls (
@@ -641,6 +642,7 @@ CREATE INDEX once_keys_age ON once_keys (created_at);
 -- +goose Down
 DROP VIEW calls;
 DROP VIEW calls_live;
+DROP VIEW calls_of_tasks;
 DROP TABLE mails;
 DROP TABLE account_task_runs;
 DROP TABLE account_tasks;
